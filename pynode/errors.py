@@ -1,0 +1,321 @@
+"""Every exception of this package, in one tree.
+
+::
+
+    PynodeError
+    +-- ConfigError(ValueError)             an option that cannot be used
+    +-- TermError(ValueError)
+    |   +-- EncodeError                     a value that is no Erlang term
+    |   +-- DecodeError                     bytes that are no term; carries the offset
+    +-- ProtocolError                       a peer broke the distribution protocol
+    |   +-- FrameError                      after the handshake: frame, header, fragment, control message
+    |   +-- HandshakeError                  in the handshake (also a ConnectError)
+    +-- ConnectError(ConnectionError)       no connection to a node; ``node`` names it
+    |   +-- NodeNameError                   short against long names, no ``@``, our own name
+    |   +-- HostError                       the host part does not resolve, or has no route
+    |   +-- EpmdError                       EPMD on that host does not answer, or refuses us
+    |   +-- NoSuchNode                      EPMD answers, and knows no node of that name
+    |   +-- PortClosed                      the node's port refuses the connection
+    |   +-- CookieError                     one side does not accept the other's cookie
+    |   +-- FlagError                       a capability flag that one side requires is missing
+    |   +-- NameTakenError                  the peer, or EPMD, has a node of our name already
+    |   +-- NotAllowed                      the peer refuses nodes of our name
+    |   +-- HandshakeError                  bytes or a status that have no place in the handshake
+    |   +-- ConnectTimeout(TimeoutError)    a step took longer than its deadline
+    |   +-- ConnectionAborted               the connection was closed while it was being set up
+    +-- NodeDown                            the node is not running (not started, or stopped)
+    +-- PeerBusy                            more is waiting for a peer than ``Limits.peer_queue_bytes``
+    +-- NameError_                          a name is taken, or is not registered
+    +-- CallExit                            a call ended as ``exit(Reason)`` would end it
+    |   +-- NoProcess                       ``noproc``
+    |   +-- NoConnection                    ``noconnection``, ``{nodedown, Node}``
+    |   +-- CallTimeout(TimeoutError)       ``timeout``
+    |   +-- CallingSelf                     ``calling_self``
+    +-- RemoteError                         a remote call raised; class, reason and stack
+    +-- FunctionClause                      a callback has no clause for this request
+    Exit(BaseException)                     ends the process that raises it, with ``reason``
+    +-- Stop                                ends a server; ``reply`` is sent first
+    +-- Ignore                              ``init`` declines to start
+
+Errors that a peer causes carry what it sent; errors that the caller causes say what to do
+instead.  ``str(error)`` is computed from the attributes, so that a log line and a program read
+the same facts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = [
+    "CallExit",
+    "CallTimeout",
+    "CallingSelf",
+    "ConfigError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionAborted",
+    "CookieError",
+    "DecodeError",
+    "EncodeError",
+    "EpmdError",
+    "Exit",
+    "FlagError",
+    "FrameError",
+    "FunctionClause",
+    "HandshakeError",
+    "HostError",
+    "Ignore",
+    "NameError_",
+    "NameTakenError",
+    "NoConnection",
+    "NoProcess",
+    "NoSuchNode",
+    "NodeDown",
+    "NodeNameError",
+    "NotAllowed",
+    "PeerBusy",
+    "PortClosed",
+    "ProtocolError",
+    "PynodeError",
+    "RemoteError",
+    "Stop",
+    "TermError",
+]
+
+
+class PynodeError(Exception):
+    """The root of what this package raises, :class:`Exit` and its children excepted."""
+
+
+class ConfigError(PynodeError, ValueError):
+    """An option of the node, or a file it names, cannot be used."""
+
+
+# --------------------------------------------------------------------------- terms
+
+
+class TermError(PynodeError, ValueError):
+    """A value and its external form do not fit together."""
+
+
+class EncodeError(TermError):
+    """A Python value has no Erlang term; nothing was sent."""
+
+
+class DecodeError(TermError):
+    """Bytes that are no term, or a term beyond :class:`pynode.config.Limits`.
+
+    ``offset`` is where, in bytes from the start of what was given to decode, the reader stood.
+    """
+
+    def __init__(self, problem: str, offset: int) -> None:
+        super().__init__(problem, offset)
+        self.problem: Final = problem
+        self.offset: Final = offset
+
+    def __str__(self) -> str:
+        return f"{self.problem} (at byte {self.offset})"
+
+
+# --------------------------------------------------------------------------- protocol
+
+
+class ProtocolError(PynodeError):
+    """A peer sent what the distribution protocol does not allow."""
+
+
+class FrameError(ProtocolError):
+    """A frame, its header, a fragment or a control message is wrong; costs the connection."""
+
+    def __init__(self, problem: str, offset: int = 0) -> None:
+        super().__init__(problem, offset)
+        self.problem: Final = problem
+        self.offset: Final = offset
+
+    def __str__(self) -> str:
+        return f"{self.problem} (at byte {self.offset} of the frame)"
+
+
+class ConnectError(PynodeError, ConnectionError):
+    """No connection to ``node``; ``problem`` says why.  Each child is one cause."""
+
+    def __init__(self, node: str, problem: str) -> None:
+        super().__init__(node, problem)
+        self.node: Final = node
+        self.problem: Final = problem
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.problem}" if self.node else self.problem
+
+
+class NodeNameError(ConnectError):
+    """The name cannot be a peer of ours: no host, short against long names, our own name."""
+
+
+class HostError(ConnectError):
+    """The host part of the name does not resolve, or cannot be reached."""
+
+
+class EpmdError(ConnectError):
+    """EPMD does not answer on that host, or answers what EPMD does not."""
+
+
+class NoSuchNode(ConnectError):
+    """EPMD runs on that host and has no node of that name."""
+
+
+class PortClosed(ConnectError):
+    """EPMD names a port, and nothing accepts connections there."""
+
+
+class CookieError(ConnectError):
+    """The cookies differ: the peer's digest is wrong, or it hung up on ours."""
+
+
+class FlagError(ConnectError):
+    """A capability that one side cannot do without is not offered by the other."""
+
+
+class NameTakenError(ConnectError):
+    """A live node already bears our name, at the peer or at EPMD."""
+
+
+class NotAllowed(ConnectError):
+    """The peer answered ``not_allowed``."""
+
+
+class HandshakeError(ConnectError, ProtocolError):
+    """Bytes or a status that have no place at this step of the handshake."""
+
+
+class ConnectTimeout(ConnectError, TimeoutError):
+    """A step of connecting took longer than its deadline."""
+
+
+class ConnectionAborted(ConnectError):
+    """The peer, or this node's own :meth:`stop`, closed the connection during set-up."""
+
+
+# --------------------------------------------------------------------------- node and processes
+
+
+class NodeDown(PynodeError):
+    """The node is not running: it was not started, or has been stopped."""
+
+
+class PeerBusy(PynodeError):
+    """More than ``Limits.peer_queue_bytes`` is waiting for ``node``; this signal was not sent."""
+
+    def __init__(self, node: str, queued_bytes: int) -> None:
+        super().__init__(node, queued_bytes)
+        self.node: Final = node
+        self.queued_bytes: Final = queued_bytes
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.queued_bytes} bytes are waiting to be sent"
+
+
+class NameError_(PynodeError):
+    """A local name is already registered, or not registered, or cannot be a name."""
+
+
+class CallExit(PynodeError):
+    """A call could not be completed; ``reason`` is the term that ``exit/1`` would carry.
+
+    ``call`` is the ``(module, function, arguments)`` that Erlang adds, or None.
+    """
+
+    def __init__(self, reason: Any, call: Any = None) -> None:
+        super().__init__(reason, call)
+        self.reason: Final = reason
+        self.call: Final = call
+
+    def __str__(self) -> str:
+        if self.call is None:
+            return f"exit: {self.reason!r}"
+        return f"exit: {self.reason!r} in {self.call!r}"
+
+
+class NoProcess(CallExit):
+    """``noproc``: no such process, or no process of that name."""
+
+
+class NoConnection(CallExit):
+    """``noconnection`` or ``{nodedown, Node}``: the connection was lost, or never came up."""
+
+
+class CallTimeout(CallExit, TimeoutError):
+    """``timeout``: no reply in time.  A later reply is dropped."""
+
+
+class CallingSelf(CallExit):
+    """``calling_self``: a process called itself, and would wait for ever."""
+
+
+class RemoteError(PynodeError):
+    """A function called on another node raised.
+
+    ``kind`` is ``"error"``, ``"throw"`` or ``"exit"``; ``reason`` the term; ``stack`` the
+    stack trace as Erlang gives it (a list, empty where there is none).
+    """
+
+    def __init__(self, kind: str, reason: Any, stack: Any = ()) -> None:
+        super().__init__(kind, reason, stack)
+        self.kind: Final = kind
+        self.reason: Final = reason
+        self.stack: Final = stack
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.reason!r}"
+
+
+class FunctionClause(PynodeError):
+    """A callback has no clause for ``request``; ends the server as ``function_clause`` does."""
+
+    def __init__(self, request: Any = None) -> None:
+        super().__init__(request)
+        self.request: Final = request
+
+    def __str__(self) -> str:
+        return f"no clause for {self.request!r}"
+
+
+# --------------------------------------------------------------------------- control flow
+
+
+class Exit(BaseException):
+    """Ends the process that raises it with ``reason``, as ``exit/1`` does.
+
+    Not an :class:`Exception`, so that ``except Exception`` in user code does not keep a process
+    alive that was told to go.
+    """
+
+    def __init__(self, reason: Any = None) -> None:
+        super().__init__(reason)
+        self.reason: Final = reason
+
+
+class _NoReply:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NO_REPLY"
+
+
+#: Returned by ``handle_call`` when the reply comes later, by ``caller.reply(...)``.
+NO_REPLY: Final = _NoReply()
+
+
+class Stop(Exit):
+    """Raised in a server's callback: stop with ``reason``; ``reply`` is sent to the caller first.
+
+    In ``init``: the start fails with ``{error, Reason}``.
+    """
+
+    def __init__(self, reason: Any, *, reply: Any = NO_REPLY) -> None:
+        super().__init__(reason)
+        self.reply: Final = reply
+
+
+class Ignore(Exit):
+    """Raised in ``init``: do not start, and do not call it a failure (``ignore``)."""
