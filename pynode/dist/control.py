@@ -9,7 +9,7 @@ Source: "Distribution Protocol", section "Protocol between Connected Nodes"; ``d
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid, Reference
@@ -20,7 +20,6 @@ class Link(NamedTuple):
 
     from_: Pid
     to: Pid
-    op: ClassVar[int] = 1
 
 
 class Send(NamedTuple):
@@ -28,7 +27,6 @@ class Send(NamedTuple):
 
     to: Pid
     token: Any = None
-    op: ClassVar[int] = 2
 
 
 class Exit(NamedTuple):
@@ -41,7 +39,6 @@ class Exit(NamedTuple):
     to: Pid
     reason: Any
     token: Any = None
-    op: ClassVar[int] = 24
 
 
 class Unlink(NamedTuple):
@@ -49,13 +46,11 @@ class Unlink(NamedTuple):
 
     from_: Pid
     to: Pid
-    op: ClassVar[int] = 4
 
 
 class NodeLink(NamedTuple):
     """``{5}``: read and ignored; no node has sent it for decades."""
 
-    op: ClassVar[int] = 5
 
 
 class RegSend(NamedTuple):
@@ -64,7 +59,6 @@ class RegSend(NamedTuple):
     from_: Pid
     name: Atom
     token: Any = None
-    op: ClassVar[int] = 6
 
 
 class GroupLeader(NamedTuple):
@@ -72,7 +66,6 @@ class GroupLeader(NamedTuple):
 
     leader: Pid
     to: Pid
-    op: ClassVar[int] = 7
 
 
 class Exit2(NamedTuple):
@@ -85,7 +78,6 @@ class Exit2(NamedTuple):
     to: Pid
     reason: Any
     token: Any = None
-    op: ClassVar[int] = 26
 
 
 class Monitor(NamedTuple):
@@ -94,7 +86,6 @@ class Monitor(NamedTuple):
     from_: Pid
     target: Pid | Atom
     ref: Reference
-    op: ClassVar[int] = 19
 
 
 class Demonitor(NamedTuple):
@@ -103,7 +94,6 @@ class Demonitor(NamedTuple):
     from_: Pid
     target: Pid | Atom
     ref: Reference
-    op: ClassVar[int] = 20
 
 
 class MonitorExit(NamedTuple):
@@ -116,7 +106,6 @@ class MonitorExit(NamedTuple):
     to: Pid
     ref: Reference
     reason: Any
-    op: ClassVar[int] = 28
 
 
 class SendSender(NamedTuple):
@@ -125,7 +114,6 @@ class SendSender(NamedTuple):
     from_: Pid
     to: Pid
     token: Any = None
-    op: ClassVar[int] = 22
 
 
 class SpawnRequest(NamedTuple):
@@ -137,7 +125,6 @@ class SpawnRequest(NamedTuple):
     mfa: tuple[Any, Any, int]
     options: list[Any]
     token: Any = None
-    op: ClassVar[int] = 29
 
 
 class SpawnReply(NamedTuple):
@@ -148,7 +135,6 @@ class SpawnReply(NamedTuple):
     flags: int
     result: Any
     token: Any = None
-    op: ClassVar[int] = 31
 
 
 class AliasSend(NamedTuple):
@@ -157,7 +143,6 @@ class AliasSend(NamedTuple):
     from_: Pid
     alias: Reference
     token: Any = None
-    op: ClassVar[int] = 33
 
 
 class UnlinkId(NamedTuple):
@@ -166,7 +151,6 @@ class UnlinkId(NamedTuple):
     id: int
     from_: Pid
     to: Pid
-    op: ClassVar[int] = 35
 
 
 class UnlinkIdAck(NamedTuple):
@@ -175,7 +159,6 @@ class UnlinkIdAck(NamedTuple):
     id: int
     from_: Pid
     to: Pid
-    op: ClassVar[int] = 36
 
 
 class AltactSend(NamedTuple):
@@ -189,7 +172,6 @@ class AltactSend(NamedTuple):
     from_: Pid
     to: Pid | Atom | Reference
     token: Any = None
-    op: ClassVar[int] = 37
 
 
 class _InPayload:
@@ -200,7 +182,7 @@ class _InPayload:
 
 
 #: The ``reason`` of an operation whose reason travels as payload.
-IN_PAYLOAD = _InPayload()
+IN_PAYLOAD: Final = _InPayload()
 
 Control: TypeAlias = (
     Link
@@ -222,3 +204,25 @@ Control: TypeAlias = (
     | UnlinkIdAck
     | AltactSend
 )
+
+#: The number of each operation; of those with two forms, the one with a payload.
+OPERATIONS: Final[dict[type[Control], int]] = {
+    Link: 1,
+    Send: 2,
+    Exit: 24,
+    Unlink: 4,
+    NodeLink: 5,
+    RegSend: 6,
+    GroupLeader: 7,
+    Exit2: 26,
+    Monitor: 19,
+    Demonitor: 20,
+    MonitorExit: 28,
+    SendSender: 22,
+    SpawnRequest: 29,
+    SpawnReply: 31,
+    AliasSend: 33,
+    UnlinkId: 35,
+    UnlinkIdAck: 36,
+    AltactSend: 37,
+}
