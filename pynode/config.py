@@ -5,11 +5,20 @@ Durations are seconds, ``None`` is infinity; sizes are bytes.
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
+import stat
+import string
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
-__all__ = ["Limits", "NodeConfig", "Timeouts"]
+from pynode.errors import ConfigError
 
-MIB = 1024 * 1024
+__all__ = ["Limits", "NodeConfig", "Timeouts", "find_cookie", "full_name", "has_long_host"]
+
+MIB: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +91,99 @@ class NodeConfig:
     """Cookies of single peers, by node name; others get ``cookie``."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
+
+
+def full_name(name: str, *, long_names: bool | None = None) -> str:
+    """Return ``alive@host`` for ``name``, which may lack the host.
+
+    The host is then what ``-sname`` takes: the host's name up to its first dot; with
+    ``long_names`` true, what ``-name`` takes: the fully qualified one.
+
+    Raises:
+        ConfigError: no name, more than one ``@``, characters that no node name has, or a host
+            that does not suit ``long_names``.
+    """
+    alive, at, host = name.partition("@")
+    if not alive or (at and not host) or "@" in host:
+        raise ConfigError(f"{name!r} is no node name: write 'py' or 'py@host'")
+    if any(character.isspace() or character in "/:" for character in alive):
+        raise ConfigError(f"{name!r} is no node name: the part before '@' has a blank, '/' or ':'")
+    if not at:
+        host = socket.getfqdn() if long_names else socket.gethostname().partition(".")[0]
+    if long_names and "." not in host and ":" not in host:
+        raise ConfigError(
+            f"long names need a host with a dot in it, and {host!r} has none: "
+            f"write '{alive}@host.domain', or '{alive}@127.0.0.1'"
+        )
+    if long_names is False and has_long_host(host):
+        raise ConfigError(f"short names need a host without dots, and {host!r} has one")
+    if len(alive) + len(host) + 1 > 255:
+        raise ConfigError("a node name has at most 255 characters")
+    return f"{alive}@{host}"
+
+
+def has_long_host(name: str) -> bool:
+    """Tell whether a node's or a host's name is a long one (``-name``): a dot or a colon in it."""
+    host = name.rpartition("@")[2]
+    return "." in host or ":" in host
+
+
+def find_cookie(cookie: str | bytes | None = None, *, file: str | Path | None = None) -> bytes:
+    """Return the cookie: the given one, else of ``file``, ``PYNODE_COOKIE``, ``~/.erlang.cookie``.
+
+    Where the last is wanted and absent, it is made as OTP's ``auth`` makes it: 20 random capital
+    letters, readable by the owner alone.
+
+    Raises:
+        ConfigError: the cookie is empty or has characters beyond Latin-1; the file cannot be
+            read, or others than its owner may (OTP refuses such a file as well).
+    """
+    if cookie is None and file is None:
+        cookie = os.environ.get("PYNODE_COOKIE") or None
+    if cookie is None:
+        cookie = _cookie_from_file(Path(file) if file is not None else None)
+    if isinstance(cookie, str):
+        try:
+            cookie = cookie.encode("latin-1")
+        except UnicodeEncodeError:
+            raise ConfigError("a cookie has only characters of Latin-1") from None
+    if not cookie:
+        raise ConfigError("the cookie is empty")
+    return cookie
+
+
+def _cookie_from_file(path: Path | None) -> bytes:
+    if path is None:
+        path = Path.home() / ".erlang.cookie"
+        config_home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        fallback = config_home / "erlang" / ".erlang.cookie"
+        if not path.exists():
+            if not fallback.exists():
+                _make_cookie_file(path)
+            else:
+                path = fallback
+    try:
+        mode = path.stat().st_mode
+        # The first word of the first line, as OTP reads it.
+        words = path.read_bytes().split(maxsplit=1)
+    except OSError as error:
+        raise ConfigError(f"cookie file {path}: {error.strerror}") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise ConfigError(f"cookie file {path}: others may read it; run: chmod 400 {path}")
+    if not words:
+        raise ConfigError(f"cookie file {path}: it is empty")
+    return words[0]
+
+
+def _make_cookie_file(path: Path) -> None:
+    cookie = "".join(secrets.choice(string.ascii_uppercase) for _ in range(20))
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    except FileExistsError:
+        return  # another node of this user made it just now; its cookie is ours too
+    except OSError as error:
+        raise ConfigError(
+            f"no cookie: {path} cannot be made ({error.strerror}); give one, or set PYNODE_COOKIE"
+        ) from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(cookie)

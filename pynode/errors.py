@@ -8,7 +8,7 @@
     |   +-- EncodeError                     a value that is no Erlang term
     |   +-- DecodeError                     bytes that are no term; carries the offset
     +-- ProtocolError                       a peer broke the distribution protocol
-    |   +-- FrameError                      after the handshake: frame, header, fragment, control message
+    |   +-- FrameError                      a frame, header, fragment, control message
     |   +-- HandshakeError                  in the handshake (also a ConnectError)
     +-- ConnectError(ConnectionError)       no connection to a node; ``node`` names it
     |   +-- NodeNameError                   short against long names, no ``@``, our own name
@@ -24,7 +24,7 @@
     |   +-- ConnectTimeout(TimeoutError)    a step took longer than its deadline
     |   +-- ConnectionAborted               the connection was closed while it was being set up
     +-- NodeDown                            the node is not running (not started, or stopped)
-    +-- PeerBusy                            more is waiting for a peer than ``Limits.peer_queue_bytes``
+    +-- PeerBusy                            a peer's queue is above ``Limits.peer_queue_bytes``
     +-- NameError_                          a name is taken, or is not registered
     +-- CallExit                            a call ended as ``exit(Reason)`` would end it
     |   +-- NoProcess                       ``noproc``
@@ -47,6 +47,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 __all__ = [
+    "NO_REPLY",
     "CallExit",
     "CallTimeout",
     "CallingSelf",

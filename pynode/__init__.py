@@ -1,0 +1,1 @@
+"""A Python node that a BEAM takes for one of its own."""
