@@ -33,9 +33,14 @@
     |   +-- CallingSelf                     ``calling_self``
     +-- RemoteError                         a remote call raised; class, reason and stack
     +-- FunctionClause                      a callback has no clause for this request
+    +-- StartError                          a server did not start; ``reason`` is its ``{error, _}``
+    |   +-- AlreadyStarted                  a live process has the name; ``pid``
+    |   +-- StartIgnored                    ``init`` raised :class:`Ignore`
     Exit(BaseException)                     ends the process that raises it, with ``reason``
     +-- Stop                                ends a server; ``reply`` is sent first
     +-- Ignore                              ``init`` declines to start
+    +-- RemoveHandler                       an event handler leaves its manager
+    +-- SwapHandler                         an event handler makes way for another
 
 Errors that a peer causes carry what it sent; errors that the caller causes say what to do
 instead.  ``str(error)`` is computed from the attributes, so that a log line and a program read
@@ -79,7 +84,11 @@ __all__ = [
     "ProtocolError",
     "PynodeError",
     "RemoteError",
+    "RemoveHandler",
+    "StartError",
+    "StartIgnored",
     "Stop",
+    "SwapHandler",
     "TermError",
 ]
 
@@ -270,6 +279,32 @@ class RemoteError(PynodeError):
         return f"{self.kind}: {self.reason!r}"
 
 
+class StartError(PynodeError):
+    """A server did not start; ``reason`` is the term of Erlang's ``{error, Reason}``.
+
+    The process has ended, and a name it was to have is free again.
+    """
+
+    def __init__(self, reason: Any) -> None:
+        super().__init__(reason)
+        self.reason: Final = reason
+
+    def __str__(self) -> str:
+        return f"not started: {self.reason!r}"
+
+
+class AlreadyStarted(StartError):
+    """``{already_started, Pid}``: the name belongs to the live process ``pid``."""
+
+    def __init__(self, reason: Any, pid: Any) -> None:
+        super().__init__(reason)
+        self.pid: Final = pid
+
+
+class StartIgnored(StartError):
+    """``ignore``: ``init`` raised :class:`Ignore`; the process ended ``normal``."""
+
+
 class FunctionClause(PynodeError):
     """A callback has no clause for ``request``; ends the server as ``function_clause`` does."""
 
@@ -320,3 +355,29 @@ class Stop(Exit):
 
 class Ignore(Exit):
     """Raised in ``init``: do not start, and do not call it a failure (``ignore``)."""
+
+
+class RemoveHandler(Exit):
+    """Raised in an event handler's callback: remove me; ``reply`` answers a ``handle_call``."""
+
+    def __init__(self, reply: Any = NO_REPLY) -> None:
+        super().__init__(None)
+        self.reply: Final = reply
+
+
+class SwapHandler(Exit):
+    """Raised in an event handler's callback: put ``handler`` in my place.
+
+    ``terminate(arguments)`` of the old one runs first; the new one's ``init`` gets
+    ``(new_arguments, what terminate returned)``.  ``handler`` is a handler class or an id the
+    manager knows.  ``reply`` answers a ``handle_call``.
+    """
+
+    def __init__(
+        self, arguments: Any, handler: Any, new_arguments: Any, *, reply: Any = NO_REPLY
+    ) -> None:
+        super().__init__(None)
+        self.arguments: Final = arguments
+        self.handler: Final = handler
+        self.new_arguments: Final = new_arguments
+        self.reply: Final = reply
