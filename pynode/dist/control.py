@@ -14,6 +14,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid, Reference
 
+AnyAtom: TypeAlias = Atom | bool | None
+"""A name on the wire: ``true``, ``false`` and ``nil`` are atoms too."""
+
 
 class Link(NamedTuple):
     """``{1, From, To}``: From links itself to To."""
@@ -52,12 +55,11 @@ class NodeLink(NamedTuple):
     """``{5}``: read and ignored; no node has sent it for decades."""
 
 
-
 class RegSend(NamedTuple):
     """``{6, From, '', ToName}`` with the message as payload (16)."""
 
     from_: Pid
-    name: Atom
+    name: AnyAtom
     token: Any = None
 
 
@@ -84,7 +86,7 @@ class Monitor(NamedTuple):
     """``{19, From, ToPidOrName, Ref}`` (MONITOR_P)."""
 
     from_: Pid
-    target: Pid | Atom
+    target: Pid | AnyAtom
     ref: Reference
 
 
@@ -92,7 +94,7 @@ class Demonitor(NamedTuple):
     """``{20, From, ToPidOrName, Ref}`` (DEMONITOR_P)."""
 
     from_: Pid
-    target: Pid | Atom
+    target: Pid | AnyAtom
     ref: Reference
 
 
@@ -102,7 +104,7 @@ class MonitorExit(NamedTuple):
     The monitored process, by the pid or the name it was monitored by, is gone.
     """
 
-    source: Pid | Atom
+    source: Pid | AnyAtom
     to: Pid
     ref: Reference
     reason: Any
@@ -170,7 +172,7 @@ class AltactSend(NamedTuple):
 
     flags: int
     from_: Pid
-    to: Pid | Atom | Reference
+    to: Pid | AnyAtom | Reference
     token: Any = None
 
 

@@ -1,0 +1,34 @@
+"""What a connection knows of its own node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LocalNode", "is_long_host", "split_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNode:
+    """This node, as it presents itself in a handshake.
+
+    A ``name`` without ``@`` is a host alone: the node asks its first peer for a name (NAME_ME).
+    """
+
+    name: str
+    creation: int
+    flags: int
+    long_names: bool = False
+    """True if hosts are fully qualified names or addresses (OTP's ``-name``)."""
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """Return ``(alive, host)`` of ``alive@host``; None unless both are there, with one ``@``."""
+    alive, at, host = name.partition("@")
+    if not (alive and at and host) or "@" in host:
+        return None
+    return alive, host
+
+
+def is_long_host(host: str) -> bool:
+    """Tell whether ``host`` can stand in a long name: it has a dot, or is an IPv6 address."""
+    return "." in host or ":" in host
