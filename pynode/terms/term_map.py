@@ -1,0 +1,81 @@
+"""A map whose keys may be any term, compared as Erlang compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, final
+
+from pynode.terms.order import key_form
+
+__all__ = ["TermMap"]
+
+
+@final
+class TermMap(MutableMapping[Any, Any]):
+    """A mapping with any terms as keys, found by ``=:=``: 1, 1.0 and True are three keys.
+
+    Lists (charlists), maps and improper lists may be keys.  ``b"a"`` and ``"a"`` are one key, as
+    they are one term.  Order is that of insertion.  A key must not be changed while it is in.
+    Decoding gives one only for maps that a dict would refuse, merge, or be slow with.
+
+    Raises:
+        EncodeError: a key is no term (also in ``in`` and ``[...]``).
+    """
+
+    __slots__ = ("_items",)
+
+    _items: dict[Any, tuple[Any, Any]]
+
+    def __init__(
+        self, items: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (), /, **named: Any
+    ) -> None:
+        self._items = {}
+        self.update(items, **named)
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._items[key_form(key)][1]
+        except KeyError:
+            raise KeyError(key) from None
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        form = key_form(key)
+        old = self._items.get(form)
+        self._items[form] = (key if old is None else old[0], value)
+
+    def __delitem__(self, key: Any) -> None:
+        try:
+            del self._items[key_form(key)]
+        except KeyError:
+            raise KeyError(key) from None
+
+    def __contains__(self, key: object) -> bool:
+        return key_form(key) in self._items
+
+    def __iter__(self) -> Iterator[Any]:
+        for key, _ in self._items.values():
+            yield key
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to a map with the same keys by ``=:=`` and values that are ``==``."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        if type(other) is not TermMap:
+            other = TermMap(other)
+        if self._items.keys() != other._items.keys():
+            return False
+        return all(value == other._items[form][1] for form, (_, value) in self._items.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"TermMap([{', '.join(repr(pair) for pair in self._items.values())}])"
+
+    def __copy__(self) -> TermMap:
+        return TermMap(self._items.values())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TermMap, (list(self._items.values()),)
