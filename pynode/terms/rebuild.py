@@ -86,11 +86,14 @@ def make_map(items: list[Any], keys_nested: bool = True) -> Any:
     """
     count = len(items) >> 1
     if not keys_nested or not _nested(items):
-        if count < _COLLISIONS_FROM or not _collide(items):
-            pairs = iter(items)
-            found = dict(zip(pairs, pairs, strict=True))
-            if len(found) == count:
-                return found
+        try:
+            if count < _COLLISIONS_FROM or not _collide(items):
+                pairs = iter(items)
+                found = dict(zip(pairs, pairs, strict=True))
+                if len(found) == count:
+                    return found
+        except TypeError:
+            pass  # a key that has no hash: an empty list, a charlist
     pairs = iter(items)
     result = TermMap(zip(pairs, pairs, strict=True))
     return result if len(result) == count else None

@@ -1,0 +1,22 @@
+"""The External Term Format: Erlang terms to bytes and back.
+
+``IMPLEMENTATION`` says which codec serves: ``"pure"``.
+"""
+
+from pynode.etf._choice import (
+    IMPLEMENTATION,
+    decode,
+    decode_payload,
+    decode_prefix,
+    encode,
+    encode_payload,
+)
+
+__all__ = [
+    "IMPLEMENTATION",
+    "decode",
+    "decode_payload",
+    "decode_prefix",
+    "encode",
+    "encode_payload",
+]
