@@ -1,0 +1,178 @@
+"""Whole clusters of global in memory: whatever happens, all sides end with one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from pynode.terms import Atom, Pid, atom, charlist
+from tests.services.cluster import Cluster, Node
+
+
+def check(cluster: Cluster) -> None:
+    """Every connected node is known, shares our table, and nobody holds a lock."""
+    for node in cluster.nodes.values():
+        peers = {
+            b.name
+            for b in cluster.nodes.values()
+            if b is not node and frozenset((node.name, b.name)) in cluster.connections
+        }
+        assert set(node.server.known) == peers, node
+        assert set(node.server.synced) == peers, node
+        assert len(node.server.synced) == len(peers)
+        assert not node.server.sessions
+        assert not node.server.pending
+        assert len(node.server.locks) == 0, node
+        for name, pid in node.table().items():
+            owner = cluster.nodes.get(pid.node)
+            assert owner is not None, (node, name)
+            assert pid in owner.processes, (node, name)
+        for peer in peers:
+            assert cluster.nodes[peer].table() == node.table()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_two_nodes_join(seed: int) -> None:
+    cluster = Cluster(Random(seed))
+    a, b = cluster.start("a@h", "b@h")
+    first = a.spawn()
+    assert cluster.wait(a.register(charlist("one"), first)) is True
+    second = b.spawn()
+    assert cluster.wait(b.register(charlist("two"), second)) is True
+    cluster.connect(a.name, b.name)
+    cluster.settle()
+    check(cluster)
+    assert a.table() == {repr(charlist("one")): first, repr(charlist("two")): second}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_partitions_of_two_join(seed: int) -> None:
+    cluster = Cluster(Random(seed))
+    nodes = cluster.start("a@h", "b@h", "c@i", "d@h", "e@i")
+    for number, node in enumerate(nodes):
+        node.register(charlist(f"n{number}"), node.spawn())
+    for x, y in ((0, 1), (2, 3), (1, 2), (4, 0)):
+        cluster.connect(nodes[x].name, nodes[y].name)
+        cluster.run(cluster.random.randrange(100))
+    cluster.settle()
+    check(cluster)
+    assert len(cluster.connections) == 10
+    assert len(nodes[0].table()) == 5
+
+
+NAMES = [charlist("manager"), atom.cache, 1, 1.0, (atom.a, [b"x"])]
+METHODS = ["random_exit_name", "random_notify_name", "notify_all_name", "own"]
+
+
+class Chaos:
+    """Does one thing after another to a cluster, drawn from its chance."""
+
+    def __init__(self, cluster: Cluster, names: list[str]) -> None:
+        self.cluster = cluster
+        self.random = cluster.random
+        self.names = names
+        self.actions: list[Callable[[], None]] = [
+            self.register, self.register, self.register, self.unregister, self.re_register,
+            self.exit, self.connect, self.connect, self.cut, self.kill, self.start, self.lock,
+            self.disconnect_all,
+        ]  # fmt: skip
+
+    def node(self) -> Node | None:
+        nodes = list(self.cluster.nodes.values())
+        return self.random.choice(nodes) if nodes else None
+
+    def act(self) -> None:
+        self.random.choice(self.actions)()
+
+    def method(self, node: Node) -> Any:
+        method = self.random.choice(METHODS)
+        return node.methods.term(keep_theirs if method == "own" else method)
+
+    def register(self) -> None:
+        node = self.node()
+        if node is not None:
+            node.register(self.random.choice(NAMES), node.spawn(), self.method(node))
+
+    def re_register(self) -> None:
+        node = self.node()
+        if node is not None:
+            node.re_register(self.random.choice(NAMES), node.spawn(), self.method(node))
+
+    def unregister(self) -> None:
+        node = self.node()
+        if node is not None:
+            node.unregister(self.random.choice(NAMES))
+
+    def exit(self) -> None:
+        node = self.node()
+        if node is not None:
+            pids = [e.pid for e in node.server.names]
+            if pids:
+                self.cluster.exit(self.random.choice(pids))
+
+    def pair(self) -> tuple[Node, Node] | None:
+        nodes = list(self.cluster.nodes.values())
+        if len(nodes) < 2:
+            return None
+        a, b = self.random.sample(nodes, 2)
+        return a, b
+
+    def connect(self) -> None:
+        pair = self.pair()
+        if pair is not None:
+            self.cluster.connect(pair[0].name, pair[1].name)
+
+    def cut(self) -> None:
+        pair = self.pair()
+        if pair is not None:
+            self.cluster.disconnect(pair[0].name, pair[1].name)
+
+    def kill(self) -> None:
+        node = self.node()
+        if node is not None and self.random.random() < 0.5:
+            self.cluster.kill(node)
+
+    def start(self) -> None:
+        down = [name for name in self.names if Atom(name) not in self.cluster.nodes]
+        if down:
+            self.cluster.start(self.random.choice(down))
+
+    def lock(self) -> None:
+        """A process locks something everywhere, and dies, which frees it."""
+        node = self.node()
+        if node is not None:
+            pid = node.spawn()
+            node.set_lock(pid, atom.resource, list(self.cluster.nodes), 3)
+            self.cluster.timer(1).then(lambda: self.cluster.exit(pid))
+
+    def disconnect_all(self) -> None:
+        node = self.node()
+        if node is not None:
+            node.inbox.append(node.server.disconnect_all)
+
+
+def keep_theirs(name: Any, theirs: Pid, ours: Pid) -> Pid:
+    return theirs
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_chaos_ends_in_one_table(seed: int) -> None:
+    cluster = Cluster(Random(seed))
+    names = ["a@h", "b@h", "c@i", "d@i"]
+    cluster.start(*names)
+    chaos = Chaos(cluster, names)
+    for _ in range(30):
+        chaos.act()
+        cluster.run(cluster.random.choice([0, 3, 30, 300]))
+    cluster.settle()
+    check(cluster)
+    while len(cluster.nodes) < len(names):
+        chaos.start()
+    for _ in range(20):
+        chaos.connect()
+    cluster.settle()
+    check(cluster)
+    assert len(cluster.connections) == 6
