@@ -9,7 +9,18 @@ The owner feeds what it reads and writes what it is given::
     for piece in connection.data_to_send(65536): write(piece) # in order, all of it
     write(connection.tick())                                  # at any time between two of these
 
-``on_control(message, payload)`` is called synchronously, in order, for each signal.
+``on_control(message, payload)`` is called synchronously, in the order in which signals became
+complete, from within ``receive_data``.  It may call ``send``, ``data_to_send`` and ``close``, and
+not ``receive_data``.
+
+A large message that comes can be received where it will lie, without a copy::
+
+    buffer = connection.get_buffer()           # None: nothing large is under way
+    if buffer is None: connection.receive_data(sock.recv(65536), on_control)
+    else:
+        count = sock.recv_into(buffer)
+        buffer.release()
+        connection.buffer_filled(count, on_control)
 
 Source: "Distribution Protocol", section "Protocol between Connected Nodes"; "External Term
 Format", section "Distribution Header"; ``dist.c`` and ``external.c`` of the emulator.
@@ -17,15 +28,36 @@ Format", section "Distribution Header"; ``dist.c`` and ``external.c`` of the emu
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
+from pynode import etf
 from pynode.config import Limits
-from pynode.dist.control import Control
-from pynode.dist.control_decoder import check_identity, decode_control
+from pynode.dist.atom_cache import AtomCache
+from pynode.dist.control import (
+    IN_PAYLOAD,
+    AliasSend,
+    AnyAtom,
+    Control,
+    NodeLink,
+    RegSend,
+    Send,
+    SendSender,
+)
+from pynode.dist.control_decoder import HAS_PAYLOAD, MAY_HAVE_PAYLOAD, decode_control
 from pynode.dist.control_encoder import encode_signal
+from pynode.dist.flags import Flag
+from pynode.dist.fragments import Reassembly
+from pynode.dist.framing import FrameReader
+from pynode.dist.header import (
+    FRAGMENT,
+    FRAGMENT_CONTINUE,
+    FRAGMENT_START,
+    HEADER,
+    VERSION,
+)
 from pynode.dist.local import LocalNode
+from pynode.dist.outbox import Outbox
 from pynode.dist.seam import Payload, Peer
 from pynode.errors import DecodeError, FrameError
 from pynode.terms.atom import Atom
@@ -33,89 +65,263 @@ from pynode.terms.identifiers import Pid
 
 __all__ = ["Connection", "OnControl"]
 
-OnControl = Callable[[Control, Payload | None], None]
+OnControl: TypeAlias = Callable[[Control, Payload | None], None]
 TICK: Final = b"\0\0\0\0"
+Frame: TypeAlias = bytes | memoryview
+# Control messages that repeat, and have no part that a receiver could change.
+_REMEMBERED: Final = frozenset({Send, SendSender, RegSend, AliasSend})
 
 
 class Connection:
     """Both directions of one connection; see the module for how it is driven."""
 
+    __slots__ = (
+        "_atoms",
+        "_fragments",
+        "_frames",
+        "_headers",
+        "_last_atoms",
+        "_last_control",
+        "_last_message",
+        "_local_name",
+        "_out",
+        "_parts",
+        "_peer_name",
+        "_receiving",
+        "_whole",
+        "bytes_received",
+        "closed",
+        "flags",
+        "frames_received",
+        "limits",
+        "local",
+        "peer",
+        "ticks_received",
+    )
+
     def __init__(self, local: LocalNode, peer: Peer, limits: Limits | None = None) -> None:
         self.local: Final = local
         self.peer: Final = peer
         self.limits: Final = limits or Limits()
-        #: Bytes that wait in :meth:`data_to_send`, framing included.
-        self.queued_bytes = 0
-        #: Ticks, frames and bytes that came.
+        self.flags: Final = peer.flags
+        #: True after :meth:`close` and after an error: nothing comes in or goes out any more.
+        self.closed = False
+        #: Counters for the owner; a tick is no frame.
         self.ticks_received = 0
         self.frames_received = 0
         self.bytes_received = 0
+        self._fragments = bool(self.flags & Flag.FRAGMENTS)
+        self._whole = bool(self.flags & Flag.DIST_HDR_ATOM_CACHE)
+        self._headers = self._whole or self._fragments
+        self._frames = FrameReader(self.limits.frame_bytes)
+        self._atoms = AtomCache()
+        self._parts = Reassembly(self.limits)
+        self._out = Outbox(headers=self._headers, fragments=self._fragments)
         self._local_name = Atom(local.name)
-        self._in = bytearray()
-        self._out: deque[bytes] = deque()
+        self._peer_name = peer.name
+        self._receiving = False
+        # The last control message as bytes, under which atoms, and what it means: the next one is
+        # often the same.
+        self._last_control = b""
+        self._last_atoms: tuple[AnyAtom, ...] | None = None
+        self._last_message: Control | None = None
+
+    # ------------------------------------------------------------------ in
 
     def receive_data(self, data: bytes | bytearray | memoryview, on_control: OnControl) -> None:
         """Take bytes in any portions; call ``on_control`` for each signal that is complete.
 
-        What ``on_control`` raises passes through.  After any exception the connection is lost:
-        later calls raise FrameError.
+        What ``on_control`` raises passes through.  After any exception the connection is closed:
+        the owner gives the socket up.  Data that comes once it is closed is ignored.
 
         Raises:
-            FrameError: the peer broke the protocol.
+            FrameError: the peer broke the protocol, or a limit.
+            RuntimeError: called from within ``on_control``.
         """
-        from pynode import etf
+        if self._receiving:
+            raise RuntimeError("receive_data is not to be called by on_control")
+        if self.closed:
+            return
+        if type(data) is not bytes:
+            data = bytes(data)
+        self.bytes_received += len(data)
+        self._receiving = True
+        whole = False
+        try:
+            for frame in self._frames.feed(data):
+                if frame:
+                    self._frame(frame, on_control)
+                    if self.closed:
+                        break
+                else:
+                    self.ticks_received += 1
+            whole = True
+        finally:
+            self._receiving = False
+            if not whole:
+                self.close()
 
-        self._in += data
-        position = 0
-        while len(self._in) - position >= 4:
-            length = int.from_bytes(self._in[position : position + 4], "big")
-            if length > self.limits.frame_bytes:
-                raise FrameError(f"a frame of {length} bytes")
-            if len(self._in) - position < 4 + length:
-                break
-            frame = bytes(self._in[position + 4 : position + 4 + length])
-            position += 4 + length
-            if not frame:
-                self.ticks_received += 1
-                continue
-            if frame[:3] != b"\x83D\x00":
-                raise FrameError("not a header")
-            try:
-                term, end = etf.decode_payload(frame, 3, ())
-            except DecodeError as error:
-                raise FrameError(error.problem, error.offset) from None
-            message = decode_control(term)
-            check_identity(message, self.peer.name, self._local_name)
-            on_control(message, Payload(frame, end, ()) if end < length else None)
-        del self._in[:position]
+    def get_buffer(self) -> memoryview | None:
+        """Return where the rest of a large frame can be received into, or None; see the module."""
+        return None if self.closed else self._frames.get_buffer()
+
+    def buffer_filled(self, count: int, on_control: OnControl) -> None:
+        """Take ``count`` bytes received into the buffer; otherwise as :meth:`receive_data`."""
+        if self._receiving:
+            raise RuntimeError("buffer_filled is not to be called by on_control")
+        if self.closed:
+            return
+        self.bytes_received += count
+        frame = self._frames.buffer_filled(count)
+        if frame is None:
+            return
+        self._receiving = True
+        whole = False
+        try:
+            self._frame(frame, on_control)
+            whole = True
+        finally:
+            self._receiving = False
+            if not whole:
+                self.close()
+
+    def _frame(self, frame: Frame, on_control: OnControl) -> None:
+        """Take one frame that is not a tick."""
+        self.frames_received += 1
+        if not self._headers:
+            self._passing_frame(frame, on_control)
+            return
+        kind = frame[1] if frame[0] == VERSION and len(frame) > 1 else 0
+        if kind == HEADER:
+            if frame[2:3] == b"\0":
+                atoms: tuple[AnyAtom, ...] = ()
+                position = 3
+            else:
+                atoms, position = self._references(frame, 2)
+            message, end = self._control(frame, position, atoms)
+            if message is not None:
+                payload = Payload(frame, end, atoms) if end < len(frame) else None
+                self._deliver(message, payload, on_control)
+        elif kind in (FRAGMENT_START, FRAGMENT_CONTINUE) and self._fragments:
+            self._fragment(frame, kind, on_control)
+        else:
+            raise FrameError(f"{bytes(frame[:8])!r}... has no distribution header")
+
+    def _fragment(self, frame: Frame, kind: int, on_control: OnControl) -> None:
+        if len(frame) < 2 + FRAGMENT.size:
+            raise FrameError("a fragment is cut short", len(frame))
+        sequence, number = FRAGMENT.unpack_from(frame, 2)
+        position = 2 + FRAGMENT.size
+        if kind == FRAGMENT_CONTINUE:
+            whole = self._parts.go_on(sequence, number, memoryview(frame)[position:])
+        else:
+            atoms, position = self._references(frame, position)
+            message, end = self._control(frame, position, atoms)
+            rest = memoryview(frame)[end:]
+            whole = self._parts.start(sequence, number, message, atoms, rest)
+        if whole is not None and whole.message is not None:
+            payload = Payload(whole.payload, 0, whole.atoms) if whole.payload else None
+            self._deliver(whole.message, payload, on_control)
+
+    def _passing_frame(self, frame: Frame, on_control: OnControl) -> None:
+        if bytes(frame[:2]) != b"p\x83":
+            raise FrameError(f"{bytes(frame[:8])!r}... is not a pass-through message")
+        message, end = self._control(frame, 2, ())
+        payload = None
+        if end < len(frame):
+            if frame[end] != VERSION:
+                raise FrameError("a payload without its version byte", end)
+            payload = Payload(frame, end + 1, ())
+        if message is not None:
+            self._deliver(message, payload, on_control)
+
+    def _references(self, frame: Frame, offset: int) -> tuple[tuple[AnyAtom, ...], int]:
+        atoms, position = self._atoms.read(frame, offset)
+        if atoms and not self._whole:
+            raise FrameError("references of an atom cache that was not agreed", offset)
+        return atoms, position
+
+    def _control(
+        self, frame: Frame, offset: int, atoms: tuple[AnyAtom, ...]
+    ) -> tuple[Control | None, int]:
+        """Read the control message at ``offset``; None for one that means nothing."""
+        if atoms is self._last_atoms and type(frame) is bytes:
+            last = self._last_control
+            if frame.startswith(last, offset):
+                return self._last_message, offset + len(last)
+        try:
+            term, end = etf.decode_payload(frame, offset, atoms)
+        except DecodeError as error:
+            raise FrameError(f"control message: {error.problem}", error.offset) from None
+        message = decode_control(term, self._peer_name, self._local_name)
+        if type(message) is NodeLink:
+            return None, end
+        if type(message) in _REMEMBERED:
+            self._last_atoms = atoms
+            self._last_control = bytes(frame[offset:end])
+            self._last_message = message
+        return message, end
+
+    def _deliver(self, message: Control, payload: Payload | None, on_control: OnControl) -> None:
+        kind = type(message)
+        if kind in HAS_PAYLOAD or (
+            kind in MAY_HAVE_PAYLOAD and message.reason is IN_PAYLOAD  # type: ignore[union-attr]
+        ):
+            if payload is None:
+                raise FrameError(f"{kind.__name__} without what it should carry")
+        else:
+            payload = None  # what stands behind the others is ignored, as OTP does
+        on_control(message, payload)
+
+    # ------------------------------------------------------------------ out
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for :meth:`data_to_send`, framing included."""
+        return self._out.queued_bytes
 
     def send(self, sender: Pid, message: Control, payload: bytes | None = None) -> bool:
-        """Queue a signal; False if this peer has no form for it, and nothing was queued.
+        """Queue a signal; its older form where the peer lacks the newer one.
 
-        Signals of one sender keep their order.
+        Signals of one ``sender`` keep their order; those of others may pass a large one.
+
+        Args:
+            sender: the process whose order counts.
+            message: its ``reason``, where it has one, is the term, or ``IN_PAYLOAD``.
+            payload: the encoded message, reason or arguments, without version byte; kept by
+                reference, and not copied if it is large.
+
+        Returns:
+            False if this peer has no form for the signal, or the connection is closed: nothing
+            was queued.
+
+        Raises:
+            EncodeError: a part of the message is no term; or it is above 4 GiB, towards a peer
+                that takes no fragments.  Nothing was queued.
         """
-        signal = encode_signal(message, payload, self.peer.flags)
+        if self.closed:
+            return False
+        signal = encode_signal(message, payload, self.flags)
         if signal is None:
             return False
-        body = signal[0] if signal[1] is None else signal[0] + signal[1]
-        frame = (3 + len(body)).to_bytes(4, "big") + b"\x83D\x00" + body
-        self._out.append(frame)
-        self.queued_bytes += len(frame)
+        self._out.put(sender, signal[0], signal[1])
         return True
 
-    def data_to_send(self, max_bytes: int = 65536) -> list[bytes | memoryview]:
-        """Return what is to be written next, whole frames; empty when nothing waits.
+    def data_to_send(self, max_bytes: int = 65536) -> list[Frame]:
+        """Return what is to be written next, in order: whole frames; empty when nothing waits.
 
-        At least one frame, and no further frame once ``max_bytes`` are reached.
+        Small frames come joined, a large payload as slices of itself.  No further frame is begun
+        once ``max_bytes`` are reached, so that at most one frame more than that comes; a frame is
+        at most a fragment of 64 KiB where fragments are agreed.
         """
-        pieces: list[bytes | memoryview] = []
-        size = 0
-        while self._out and size < max_bytes:
-            pieces.append(self._out.popleft())
-            size += len(pieces[-1])
-        self.queued_bytes -= size
-        return pieces
+        return self._out.take(max_bytes)
 
     def tick(self) -> bytes:
-        """Return a tick, to be written between what two calls of data_to_send returned."""
+        """Return a tick, to be written between what two calls of ``data_to_send`` returned."""
         return TICK
+
+    def close(self) -> None:
+        """Stop: deliver no further signal, also of a chunk under way, and drop what waits."""
+        self.closed = True
+        self._out.clear()
+        self._parts.clear()

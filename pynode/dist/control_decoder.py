@@ -13,7 +13,7 @@ from pynode.errors import FrameError
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid, Reference
 
-__all__ = ["HAS_PAYLOAD", "check_identity", "decode_control"]
+__all__ = ["HAS_PAYLOAD", "MAY_HAVE_PAYLOAD", "check_identity", "decode_control"]
 
 
 def decode_control(term: Any, peer: Atom | None = None, local: Atom | None = None) -> c.Control:
@@ -45,38 +45,49 @@ def check_identity(message: c.Control, peer: Atom, local: Atom) -> None:
     """Refuse a message in which the peer speaks for another node, or to another node.
 
     From must be a process of ``peer`` (of any creation) in LINK, UNLINK, UNLINK_ID and its
-    acknowledgement, MONITOR_P, DEMONITOR_P, EXIT and EXIT2; and To, where it is a pid, one of
-    ``local``.  The sends are exempt, as in OTP.
+    acknowledgement, MONITOR_P, DEMONITOR_P, EXIT and EXIT2.  To, where it is a pid, must be one
+    of ``local`` (of any creation) in those, in MONITOR_P_EXIT and in SPAWN_REPLY.  The others
+    are exempt, as in OTP.
 
     Raises:
         FrameError: it is not.
     """
     kind = type(message)
-    if kind in _FROM_PEER:
-        sender: Pid = message.from_  # type: ignore[union-attr]
+    index = _FROM_PEER.get(kind)
+    if index is not None:
+        sender: Any = message[index]
         if sender.node != peer:
-            raise FrameError(f"{kind.__name__} of {peer} comes from {sender!r}")
-        target = message[_FROM_PEER[kind]]
-        if type(target) is Pid and target.node != local:
-            raise FrameError(f"{kind.__name__} of {peer} to {target!r}, which is not here")
+            raise FrameError(f"{kind.__name__} from {sender!r} comes over {peer}")
+    index = _TO_LOCAL.get(kind)
+    if index is not None:
+        target = message[index]
+        if isinstance(target, Pid) and target.node != local:
+            raise FrameError(f"{kind.__name__} to {target!r} comes to {local}")
 
 
-# Where the pid that must be a local one stands in the message.
+# Where the pid of the peer, and the pid of this node, stand in a message.
 _FROM_PEER: Final[dict[type[Any], int]] = {
-    c.Link: 1,
-    c.Unlink: 1,
-    c.UnlinkId: 2,
-    c.UnlinkIdAck: 2,
-    c.Monitor: 1,
-    c.Demonitor: 1,
-    c.Exit: 1,
-    c.Exit2: 1,
+    c.Link: 0,
+    c.Unlink: 0,
+    c.UnlinkId: 1,
+    c.UnlinkIdAck: 1,
+    c.Monitor: 0,
+    c.Demonitor: 0,
+    c.Exit: 0,
+    c.Exit2: 0,
+}
+_TO_LOCAL: Final[dict[type[Any], int]] = {
+    **{kind: index + 1 for kind, index in _FROM_PEER.items()},
+    c.MonitorExit: 1,
+    c.SpawnReply: 1,
 }
 
-#: Types that come with a payload; Exit, Exit2 and MonitorExit do if the reason is IN_PAYLOAD.
+#: Types that always come with a payload.
 HAS_PAYLOAD: Final[frozenset[type[Any]]] = frozenset(
     {c.Send, c.SendSender, c.RegSend, c.AliasSend, c.AltactSend, c.SpawnRequest}
 )
+#: Types that come with one if their reason is IN_PAYLOAD.
+MAY_HAVE_PAYLOAD: Final[frozenset[type[Any]]] = frozenset({c.Exit, c.Exit2, c.MonitorExit})
 
 
 def _malformed(term: Any) -> FrameError:
@@ -221,7 +232,7 @@ def _altact_send(term: tuple[Any, ...]) -> c.Control:
     _, flags, sender, to = term[:4]
     _require(type(flags) is int and flags >= 0 and type(sender) is Pid, term)
     if flags & 4:
-        _require(type(to) is Reference, term)
+        _require(type(to) is Reference and not flags & 8, term)
     elif flags & 8:
         _require(_is_atom(to), term)
     else:

@@ -27,6 +27,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
+from pynode import etf
 from pynode.dist import control as c
 from pynode.dist.flags import Flag
 from pynode.errors import EncodeError
@@ -115,8 +116,6 @@ def _target(target: Any) -> bytes:
 
 
 def _term(term: Any) -> bytes:
-    from pynode import etf
-
     return etf.encode_payload(term)
 
 

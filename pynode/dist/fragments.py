@@ -1,0 +1,169 @@
+"""Messages in fragments: gathered on the way in, cut on the way out.
+
+A sequence begins with a fragment that holds the whole control message and says how many
+fragments there are; the others follow, counted down to 1, with anything else in between.
+
+Source: "Distribution Protocol", section "Protocol between Connected Nodes", "Fragmented
+Distribution Messages"; ``erts_net_message`` in ``dist.c``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+from pynode.config import Limits
+from pynode.dist.control import AnyAtom, Control
+from pynode.dist.header import (
+    CONTINUE_HEAD,
+    FRAGMENT_CONTINUE,
+    FRAGMENT_START,
+    START_HEAD,
+    VERSION,
+)
+from pynode.errors import FrameError
+from pynode.terms.identifiers import Pid
+
+__all__ = ["FRAGMENT_BYTES", "OutSequence", "Reassembly", "Whole", "sequence_bytes"]
+
+#: Control message and payload together above this go out in fragments of this, as OTP's do.
+FRAGMENT_BYTES: Final = 64 * 1024
+
+
+class Whole(NamedTuple):
+    """A reassembled message: what its first fragment said, and the payload."""
+
+    message: Control | None
+    atoms: tuple[AnyAtom, ...]
+    payload: bytes | memoryview
+
+
+class _InSequence:
+    __slots__ = ("atoms", "left", "message", "payload")
+
+    def __init__(self, message: Control | None, atoms: tuple[AnyAtom, ...], left: int) -> None:
+        self.message = message
+        self.atoms = atoms
+        self.left = left
+        self.payload = bytearray()
+
+
+class Reassembly:
+    """The unfinished incoming sequences of one connection."""
+
+    __slots__ = ("_held_bytes", "_limits", "_sequences")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sequences: dict[int, _InSequence] = {}
+        self._held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def start(
+        self,
+        sequence: int,
+        fragments: int,
+        message: Control | None,
+        atoms: tuple[AnyAtom, ...],
+        data: bytes | memoryview,
+    ) -> Whole | None:
+        """Take the first of ``fragments`` fragments; ``data`` is what follows the control message.
+
+        Raises:
+            FrameError: no fragments, a sequence under way already, or above a limit.
+        """
+        if fragments < 1:
+            raise FrameError("a sequence of no fragments")
+        if sequence in self._sequences:
+            raise FrameError(f"sequence {sequence} begins again before its end")
+        if fragments == 1:
+            return Whole(message, atoms, data)
+        if len(self._sequences) >= self._limits.pending_fragments:
+            raise FrameError(f"more than {len(self._sequences)} unfinished sequences")
+        entry = self._sequences[sequence] = _InSequence(message, atoms, fragments - 1)
+        self._add(entry, data)
+        return None
+
+    def go_on(self, sequence: int, fragment: int, data: bytes | memoryview) -> Whole | None:
+        """Take fragment number ``fragment`` of a sequence; return the message if it was the last.
+
+        Raises:
+            FrameError: an unknown sequence, not its next fragment, or above a limit.
+        """
+        entry = self._sequences.get(sequence)
+        if entry is None:
+            raise FrameError(f"fragment {fragment} of sequence {sequence}, which did not begin")
+        if entry.left != fragment:
+            raise FrameError(f"fragment {fragment} where {entry.left} is next")
+        self._add(entry, data)
+        if fragment > 1:
+            entry.left = fragment - 1
+            return None
+        del self._sequences[sequence]
+        self._held_bytes -= len(entry.payload)
+        return Whole(entry.message, entry.atoms, memoryview(entry.payload))
+
+    def clear(self) -> None:
+        """Forget the unfinished sequences."""
+        self._sequences.clear()
+        self._held_bytes = 0
+
+    def _add(self, entry: _InSequence, data: bytes | memoryview) -> None:
+        size = len(data)
+        if len(entry.payload) + size > self._limits.term_bytes:
+            raise FrameError(f"a fragmented message of more than {self._limits.term_bytes} bytes")
+        if self._held_bytes + size > self._limits.fragment_bytes:
+            raise FrameError(f"fragments of more than {self._limits.fragment_bytes} bytes")
+        entry.payload += data
+        self._held_bytes += size
+
+
+class OutSequence:
+    """One message going out in fragments, and what its sender sent since."""
+
+    __slots__ = ("_control", "_number", "_payload", "_position", "backlog", "left", "sender")
+
+    def __init__(self, sender: Pid, number: int, control: bytes, payload: bytes) -> None:
+        """``number`` names the sequence; not 0, which OTP takes for a whole message."""
+        self.sender = sender
+        #: Fragments still to come; 0: done.
+        self.left, first = _plan(len(control), len(payload))
+        #: Later signals of the same sender, control and payload.
+        self.backlog: deque[tuple[bytes, bytes | None]] = deque()
+        self._number = number
+        self._control: bytes | None = control
+        self._payload = memoryview(payload)
+        self._position = first
+
+    def next_fragment(self) -> tuple[bytes, memoryview]:
+        """Return the next frame, in two pieces that are to be written in order."""
+        left = self.left
+        self.left = left - 1
+        if self._control is None:
+            start = self._position
+            self._position = start + FRAGMENT_BYTES
+            part = self._payload[start : self._position]
+            length = CONTINUE_HEAD.size - 4 + len(part)
+            return (
+                CONTINUE_HEAD.pack(length, VERSION, FRAGMENT_CONTINUE, self._number, left),
+                part,
+            )
+        control, self._control = self._control, None
+        part = self._payload[: self._position]
+        length = START_HEAD.size - 4 + len(control) + len(part)
+        head = START_HEAD.pack(length, VERSION, FRAGMENT_START, self._number, left, 0)
+        return head + control, part
+
+
+def _plan(control_bytes: int, payload_bytes: int) -> tuple[int, int]:
+    """Return the number of fragments, and the bytes of the payload that the first takes."""
+    first = min(max(0, FRAGMENT_BYTES - control_bytes), payload_bytes)
+    return 1 - (first - payload_bytes) // FRAGMENT_BYTES, first
+
+
+def sequence_bytes(control_bytes: int, payload_bytes: int) -> int:
+    """Return what a message takes on the wire in fragments."""
+    count, _ = _plan(control_bytes, payload_bytes)
+    return START_HEAD.size + (count - 1) * CONTINUE_HEAD.size + control_bytes + payload_bytes

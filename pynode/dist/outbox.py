@@ -1,0 +1,205 @@
+"""What waits to be written: small messages gathered, large ones in fragments by turns.
+
+Order: the signals of one sender leave as they came.  A large message does not hold up those of
+other senders: after each of its fragments whatever else waits has a turn, and several large ones
+take turns.  Signals that their own sender sent after a large one wait for its last fragment.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, TypeAlias
+
+from pynode.dist.fragments import FRAGMENT_BYTES, OutSequence, sequence_bytes
+from pynode.dist.header import FRAME_HEAD, HEADER, VERSION
+from pynode.errors import EncodeError
+from pynode.terms.identifiers import Pid
+
+__all__ = ["Outbox"]
+
+#: Small frames are joined into pieces of about this.
+GATHER_BYTES: Final = 64 * 1024
+#: A payload from this size on is not copied into such a piece.
+COPY_BYTES: Final = 16 * 1024
+_LONGEST: Final = 0xFFFF_FFFF
+
+Buffer: TypeAlias = bytes | memoryview
+
+
+class Outbox:
+    """Signals in, pieces of whole frames out."""
+
+    __slots__ = (
+        "_active",
+        "_fragments",
+        "_gathered",
+        "_gathered_bytes",
+        "_headers",
+        "_number",
+        "_of_sender",
+        "_ready",
+        "queued_bytes",
+    )
+
+    def __init__(self, *, headers: bool, fragments: bool) -> None:
+        """``headers``: frames have a distribution header, else pass-through."""
+        self._headers = headers
+        self._fragments = fragments
+        #: Bytes not yet given out, framing included.
+        self.queued_bytes = 0
+        self._gathered: list[bytes] = []  # pieces of small frames, not joined yet
+        self._gathered_bytes = 0
+        # Behind one another: joined small frames, pairs of pieces that are one frame, sequences
+        # that have not begun.  All of it comes before what is gathered.
+        self._ready: deque[bytes | tuple[bytes, bytes] | OutSequence] = deque()
+        self._active: deque[OutSequence] = deque()  # sequences that have begun
+        self._of_sender: dict[Pid, OutSequence] = {}  # all sequences
+        self._number = 0
+
+    def put(self, sender: Pid, control: bytes, payload: bytes | None) -> None:
+        """Queue one signal.
+
+        Raises:
+            EncodeError: too long for a frame, where fragments are not agreed.
+        """
+        if self._of_sender:
+            sequence = self._of_sender.get(sender)
+            if sequence is not None:
+                sequence.backlog.append((control, payload))
+                self.queued_bytes += self._wire_bytes(control, payload)
+                return
+        if not self._headers:
+            self._put_passing(control, payload)
+        elif payload is None:
+            size = len(control)
+            self._gather(FRAME_HEAD.pack(3 + size, VERSION, HEADER, 0) + control, size + 7)
+            self.queued_bytes += size + 7
+        else:
+            size = len(control) + len(payload)
+            if size > FRAGMENT_BYTES and self._fragments:
+                self.queued_bytes += sequence_bytes(len(control), len(payload))
+                self._begin(sender, control, payload)
+                return
+            if size > _LONGEST - 3:
+                raise EncodeError(f"a message of {size} bytes to a peer that takes no fragments")
+            self.queued_bytes += size + 7
+            head = FRAME_HEAD.pack(3 + size, VERSION, HEADER, 0) + control
+            if len(payload) < COPY_BYTES:
+                self._gathered += (head, payload)
+                self._gathered_bytes += size + 7
+                if self._gathered_bytes >= GATHER_BYTES:
+                    self._seal()
+            else:
+                self._seal()
+                self._ready.append((head, payload))
+
+    def take(self, max_bytes: int) -> list[Buffer]:
+        """Return pieces of whole frames, in order: at least one frame if any waits.
+
+        No further frame is begun once ``max_bytes`` are reached.
+        """
+        pieces: list[Buffer] = []
+        size = 0
+        while size < max_bytes:
+            before = size
+            if not self._ready:
+                self._seal()
+            if self._ready:
+                size += self._take_ready(pieces)
+            if self._active and size < max_bytes:
+                size += self._take_fragment(pieces)
+            if size == before and not self._active:
+                break
+        self.queued_bytes -= size
+        return pieces
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self._ready.clear()
+        self._active.clear()
+        self._of_sender.clear()
+        self._gathered.clear()
+        self._gathered_bytes = self.queued_bytes = 0
+
+    # ------------------------------------------------------------------ in
+
+    def _gather(self, frame: bytes, size: int) -> None:
+        self._gathered.append(frame)
+        self._gathered_bytes += size
+        if self._gathered_bytes >= GATHER_BYTES:
+            self._seal()
+
+    def _seal(self) -> None:
+        """Join what was gathered, so that something else can come behind it."""
+        if self._gathered:
+            self._ready.append(b"".join(self._gathered))
+            self._gathered.clear()
+            self._gathered_bytes = 0
+
+    def _begin(self, sender: Pid, control: bytes, payload: bytes) -> None:
+        """Put a sequence behind everything that its sender has sent before."""
+        self._seal()
+        self._number += 1
+        sequence = OutSequence(sender, self._number, control, payload)
+        self._of_sender[sender] = sequence
+        self._ready.append(sequence)
+
+    def _put_passing(self, control: bytes, payload: bytes | None) -> None:
+        size = 2 + len(control) + (0 if payload is None else 1 + len(payload))
+        if size > _LONGEST:
+            raise EncodeError(f"a message of {size} bytes to a peer that takes no fragments")
+        head = size.to_bytes(4, "big") + b"p\x83" + control
+        self.queued_bytes += 4 + size
+        if payload is None:
+            self._gather(head, 4 + size)
+        elif len(payload) < COPY_BYTES:
+            self._gather(head + b"\x83" + payload, 4 + size)
+        else:
+            self._seal()
+            self._ready.append((head + b"\x83", payload))
+
+    def _wire_bytes(self, control: bytes, payload: bytes | None) -> int:
+        """Return what ``put`` adds to ``queued_bytes``, where fragments are agreed."""
+        size = len(control) + len(payload or b"")
+        if size > FRAGMENT_BYTES and payload is not None:
+            return sequence_bytes(len(control), len(payload))
+        return size + 7
+
+    # ------------------------------------------------------------------ out
+
+    def _take_ready(self, pieces: list[Buffer]) -> int:
+        item = self._ready.popleft()
+        if isinstance(item, OutSequence):
+            self._active.append(item)
+            return 0
+        if isinstance(item, bytes):
+            pieces.append(item)
+            return len(item)
+        head, payload = item
+        pieces += (head, payload)
+        return len(head) + len(payload)
+
+    def _take_fragment(self, pieces: list[Buffer]) -> int:
+        sequence = self._active.popleft()
+        head, part = sequence.next_fragment()
+        pieces.append(head)
+        if part:
+            pieces.append(part)
+        if sequence.left:
+            self._active.append(sequence)
+        else:
+            self._finish(sequence)
+        return len(head) + len(part)
+
+    def _finish(self, sequence: OutSequence) -> None:
+        """Let go what the sender of a sequence sent since, up to its next large message."""
+        sender, backlog = sequence.sender, sequence.backlog
+        del self._of_sender[sender]
+        while backlog:
+            control, payload = backlog.popleft()
+            self.queued_bytes -= self._wire_bytes(control, payload)
+            self.put(sender, control, payload)
+            following = self._of_sender.get(sender)
+            if following is not None:
+                following.backlog = backlog
+                return
