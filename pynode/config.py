@@ -82,6 +82,11 @@ class NodeConfig:
     epmd_port: int = 4369
     start_epmd: bool = True
     """Start an embedded EPMD where none answers."""
+    epmd_listen: tuple[str, ...] | None = None
+    """Addresses an embedded EPMD listens on beside loopback (``ERL_EPMD_ADDRESS``); ``None``: this
+    node's and those of the host's own name."""
+    epmd_relaxed_command_check: bool = False
+    """Let ``epmd -kill`` and ``epmd -stop`` work on an embedded EPMD (OTP's option)."""
     connect_all: bool = True
     """Join the full mesh of ``:global`` (OTP's ``connect_all``)."""
     prevent_overlapping_partitions: bool = True

@@ -1,0 +1,224 @@
+"""Host names and addresses: where a peer is, and where this node listens.
+
+A BEAM speaks IPv4 unless it was told otherwise, so IPv4 addresses come first everywhere, and
+IPv6 serves hosts that have nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import ipaddress
+import logging
+import socket
+import struct
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from pynode.errors import ConfigError, HostError
+
+__all__ = [
+    "Address",
+    "Endpoint",
+    "bind_listeners",
+    "is_local_peer",
+    "is_loopback",
+    "listen_addresses",
+    "node_listeners",
+    "other_addresses",
+    "resolve",
+]
+
+_log = logging.getLogger("pynode.net")
+
+#: A socket address as the socket module has it.
+Address: TypeAlias = Any
+_SIOCGIFADDR: Final = 0x8915
+_BACKLOG: Final = 128
+
+
+class Endpoint(NamedTuple):
+    """A numeric address with its family."""
+
+    family: int
+    host: str
+
+    def at(self, port: int) -> Address:
+        """Return the socket address of ``port`` there."""
+        return (self.host, port)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]" if self.family == socket.AF_INET6 else self.host
+
+
+def _numeric(host: str) -> Endpoint | None:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return Endpoint(family, host)
+    return None
+
+
+async def resolve(loop: asyncio.AbstractEventLoop, host: str, *, node: str = "") -> list[Endpoint]:
+    """Return the addresses of ``host``, IPv4 first; never an empty list.
+
+    Raises:
+        HostError: it does not resolve.  ``node`` is what the error names.
+    """
+    numeric = _numeric(host)
+    if numeric is not None:
+        return [numeric]
+    try:
+        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        text = error.strerror if isinstance(error, OSError) else "not a host name"
+        raise HostError(node, f"the host {host!r} does not resolve: {text}") from error
+    endpoints = {Endpoint(int(family), str(address[0])): None for family, *_, address in found}
+    ordered = sorted(endpoints, key=lambda endpoint: endpoint.family != socket.AF_INET)
+    if not ordered:
+        raise HostError(node, f"the host {host!r} has no address")
+    return ordered
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a numeric address is of the loopback interface."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def is_local_peer(sock: socket.socket) -> bool:
+    """Tell whether the other side is on this host: loopback, or our own address (as EPMD does)."""
+    try:
+        theirs, ours = sock.getpeername()[0], sock.getsockname()[0]
+    except OSError:
+        return False
+    return is_loopback(theirs) or theirs == ours
+
+
+def other_addresses() -> list[str]:
+    """Return the IPv4 addresses of this host that are not loopback, as far as it tells."""
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode()[:15])
+            try:
+                answer = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
+            except OSError:
+                continue  # an interface without an IPv4 address
+            address = socket.inet_ntoa(answer[20:24])
+            if not is_loopback(address):
+                found.append(address)
+    return found
+
+
+# --------------------------------------------------------------------------- listening
+
+
+async def listen_addresses(
+    loop: asyncio.AbstractEventLoop, node: str, listen: str | None
+) -> list[Endpoint]:
+    """Return where ``node`` is to listen, and say what a user has to know about it.
+
+    ``listen`` names it (an address or a host; ``"0.0.0.0"`` and ``"::"`` are all interfaces);
+    None: where the host part of the name resolves.  Two warnings on ``pynode.net``: that is
+    loopback although the host has other addresses and its name does not say so (Debian's
+    127.0.1.1); or it is wider than loopback, where cookie and traffic travel without TLS.
+
+    Raises:
+        HostError: ``listen`` does not resolve.
+    """
+    host = node.rpartition("@")[2]
+    if listen is not None:
+        endpoints = await resolve(loop, listen, node=node)
+    else:
+        try:
+            endpoints = await resolve(loop, host, node=node)
+        except HostError as error:
+            _log.warning("%s; listening on loopback only", error)
+            return [Endpoint(socket.AF_INET, "127.0.0.1")]
+    first = endpoints[0].family
+    endpoints = [endpoint for endpoint in endpoints if endpoint.family == first]
+    wide = [str(endpoint) for endpoint in endpoints if not is_loopback(endpoint.host)]
+    if wide:
+        _log.warning(
+            "%s listens on %s without TLS: whoever can read that network reads its traffic, and "
+            "whoever has the cookie controls it; listen='127.0.0.1' closes it",
+            node,
+            ", ".join(wide),
+        )
+    elif listen is None and host != "localhost" and _numeric(host) is None:
+        others = other_addresses()
+        if others:
+            _log.warning(
+                "%s listens on %s only, for that is what %r resolves to here: other hosts cannot "
+                "reach it; listen=%r (or a name that resolves to it) opens it",
+                node,
+                ", ".join(str(endpoint) for endpoint in endpoints),
+                host,
+                others[0],
+            )
+    return endpoints
+
+
+def bind_listeners(endpoints: list[Endpoint], port: int) -> list[socket.socket]:
+    """Return listening, non-blocking sockets on ``port`` of each endpoint; 0: one free for all.
+
+    Addresses beyond the first that are not of this host are left out.
+
+    Raises:
+        OSError: the first address cannot be had, or the port is in use on one of them.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for endpoint in endpoints:
+            try:
+                sock = _bind(endpoint, port or (sockets[0].getsockname()[1] if sockets else 0))
+            except OSError as error:
+                if sockets and error.errno == errno.EADDRNOTAVAIL:
+                    continue
+                raise
+            sockets.append(sock)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _bind(endpoint: Endpoint, port: int) -> socket.socket:
+    sock = socket.socket(endpoint.family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if endpoint.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(endpoint.at(port))
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def node_listeners(node: str, endpoints: list[Endpoint], port: int) -> list[socket.socket]:
+    """As :func:`bind_listeners`, for a node: its errors say what to do.
+
+    Raises:
+        ConfigError: the fixed port is in use, or the address is not of this host.
+    """
+    for attempt in range(8):
+        try:
+            return bind_listeners(endpoints, port)
+        except OSError as error:
+            # A free port of the first address may be in use on the second: take another.
+            if error.errno == errno.EADDRINUSE and port == 0 and attempt < 7:
+                continue
+            where = ", ".join(str(endpoint) for endpoint in endpoints)
+            raise ConfigError(
+                f"{node} cannot listen on {where}, port {port or 'any'}: {error.strerror}; "
+                "listen= and port= choose others"
+            ) from error
+    raise AssertionError  # pragma: no cover

@@ -1,0 +1,271 @@
+"""A non-blocking socket on the loop: bytes in by callback, bytes out from a short queue.
+
+Own ``recv`` and ``sendmsg`` under ``add_reader`` and ``add_writer`` instead of a transport: what
+lies in the queue is never copied, a large binary is sent from where it lies, a close is a close
+at once (no task, no callback later, no descriptor left in the selector), and nothing of asyncio's
+stands between the bytes and their reader.
+
+Errors never leave through the caller of :meth:`Channel.write`: a lost socket is reported to the
+receiver from the loop, so that writing is safe in the middle of anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from time import perf_counter
+from typing import Any, Final, Protocol, TypeAlias
+
+__all__ = ["Buffer", "Channel", "Receiver", "connect_socket"]
+
+Buffer: TypeAlias = bytes | memoryview
+
+#: Bounds of one read.  The amount adapts, so that reading and handling what was read takes about
+#: :data:`TURN_SECONDS` of a turn of the loop, whatever the handling costs.
+MIN_READ_BYTES: Final = 8 * 1024
+MAX_READ_BYTES: Final = 256 * 1024
+TURN_SECONDS: Final = 0.003
+#: Most written in one turn; the rest waits for the next, so that a peer that reads as fast as we
+#: write cannot hold the loop.
+TURN_WRITE_BYTES: Final = 1024 * 1024
+_IOV_MAX: Final = 512
+
+
+class Receiver(Protocol):
+    """Whoever owns a channel at the moment: EPMD, a handshake, a connection."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read."""
+
+    def connection_lost(self, error: OSError | None) -> None:
+        """The other side closed (None), or the socket failed; the channel is closed already."""
+
+    def output_flushed(self) -> None:
+        """Everything given to :meth:`Channel.write` was handed to the kernel."""
+
+
+class Channel:
+    """One connected socket; closed exactly once, by :meth:`close` or by the other side."""
+
+    __slots__ = (
+        "_fd",
+        "_lost_handle",
+        "_out",
+        "_read_bytes",
+        "_reading",
+        "_scratch",
+        "_writing",
+        "bytes_in",
+        "bytes_out",
+        "closed",
+        "loop",
+        "out_bytes",
+        "receiver",
+        "sock",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, receiver: Receiver
+    ) -> None:
+        self.loop = loop
+        self.sock = sock
+        self.receiver = receiver
+        self.closed = False
+        #: Bytes given to :meth:`write` that the kernel has not taken.
+        self.out_bytes = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._fd = sock.fileno()
+        self._out: deque[Buffer] = deque()
+        self._read_bytes = MIN_READ_BYTES * 8
+        self._scratch: bytearray | None = None
+        self._reading = False
+        self._writing = False
+        self._lost_handle: asyncio.Handle | None = None
+        self.resume()
+
+    # ------------------------------------------------------------------ reading
+
+    def resume(self) -> None:
+        """Read (again)."""
+        if not self._reading and not self.closed:
+            self._reading = True
+            self.loop.add_reader(self._fd, self._readable)
+
+    def pause(self) -> None:
+        """Leave what arrives in the kernel; also a close of the other side goes unnoticed."""
+        if self._reading:
+            self._reading = False
+            self.loop.remove_reader(self._fd)
+
+    @property
+    def reading(self) -> bool:
+        """False while paused, and once closed."""
+        return self._reading
+
+    def _readable(self) -> None:
+        # recv() would allocate its limit and shrink it, for every tick; one buffer that stays,
+        # and a copy of what came, is cheaper and leaves nothing large behind.
+        size = self._read_bytes
+        scratch = self._scratch
+        if scratch is None or len(scratch) < size:
+            scratch = self._scratch = bytearray(size)
+        try:
+            count = self.sock.recv_into(scratch, size)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if count == 0:
+            self._lose(None)
+            return
+        self.bytes_in += count
+        if count < size:
+            self.receiver.data_received(bytes(memoryview(scratch)[:count]))
+            return
+        started = perf_counter()
+        self.receiver.data_received(bytes(memoryview(scratch)[:count]))
+        spent = perf_counter() - started
+        if spent > TURN_SECONDS:
+            self._read_bytes = max(MIN_READ_BYTES, size // 2)
+        elif spent < TURN_SECONDS / 4:
+            self._read_bytes = min(MAX_READ_BYTES, size * 2)
+
+    def idle(self) -> None:
+        """Give the read buffer back; called when a peer has been silent for a while."""
+        self._scratch = None
+
+    # ------------------------------------------------------------------ writing
+
+    @property
+    def blocked(self) -> bool:
+        """True while the kernel takes no more; ``output_flushed`` comes when it has all."""
+        return self._writing
+
+    def write(self, buffers: Iterable[Buffer]) -> None:
+        """Queue ``buffers`` and hand the kernel what it takes now.  Never raises, never waits."""
+        if self.closed:
+            return
+        for buffer in buffers:
+            if buffer:
+                self._out.append(buffer)
+                self.out_bytes += len(buffer)
+        if not self._writing:
+            self._send()
+            if self._out and not self.closed:
+                self._writing = True
+                self.loop.add_writer(self._fd, self._writable)
+
+    def _send(self) -> None:
+        out = self._out
+        budget = TURN_WRITE_BYTES
+        while out and budget > 0:
+            try:
+                if len(out) == 1:
+                    sent = self.sock.send(out[0])
+                else:
+                    sent = self.sock.sendmsg(islice(out, _IOV_MAX))
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                out.clear()
+                self.out_bytes = 0
+                if self._lost_handle is None:
+                    self._lost_handle = self.loop.call_soon(self._lose, error)
+                return
+            self.bytes_out += sent
+            self.out_bytes -= sent
+            budget -= sent
+            while sent:
+                first = out[0]
+                size = len(first)
+                if size > sent:
+                    out[0] = memoryview(first)[sent:]
+                    break
+                out.popleft()
+                sent -= size
+
+    def _writable(self) -> None:
+        self._send()
+        if not self._out and not self.closed:
+            self._writing = False
+            self.loop.remove_writer(self._fd)
+            self.receiver.output_flushed()
+
+    # ------------------------------------------------------------------ ending
+
+    def close(self) -> None:
+        """Close now: what is queued and not yet in the kernel is dropped; no callback follows."""
+        if self.closed:
+            return
+        self.closed = True
+        self.pause()
+        if self._writing:
+            self._writing = False
+            self.loop.remove_writer(self._fd)
+        if self._lost_handle is not None:
+            self._lost_handle.cancel()
+            self._lost_handle = None
+        self._out.clear()
+        self.out_bytes = 0
+        self._scratch = None
+        self.sock.close()
+
+    def _lose(self, error: OSError | None) -> None:
+        if self.closed:
+            return
+        self.close()
+        self.receiver.connection_lost(error)
+
+    def peer_address(self) -> Any:
+        """Return the other side's address, None where the socket no longer knows."""
+        try:
+            return self.sock.getpeername()
+        except OSError:
+            return None
+
+
+async def connect_socket(
+    loop: asyncio.AbstractEventLoop, family: int, address: Any
+) -> socket.socket:
+    """Connect a TCP socket to a numeric ``address``; cancelled or failing, it leaves nothing.
+
+    Raises:
+        OSError: as ``connect`` has it.
+    """
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            sock.connect(address)
+        except (BlockingIOError, InterruptedError):
+            await _connected(loop, sock, address)
+        if sock.getsockname() == sock.getpeername():
+            # A port of the ephemeral range that nobody listens on can be connected to itself.
+            raise ConnectionRefusedError("connected to itself")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, sock: socket.socket, address: Any) -> None:
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    loop.add_writer(sock.fileno(), settle)
+    try:
+        await done
+    finally:
+        loop.remove_writer(sock.fileno())
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, f"connect to {address}")

@@ -1,0 +1,315 @@
+"""Handshakes on sockets: the machine of ``dist`` with bytes, a deadline and a decision.
+
+A :class:`Dial` finds its peer (host, EPMD, port) and connects; a :class:`Reception` is a socket
+that somebody connected.  From the socket on both are the same: callbacks, no task, so that what a
+node decides about a name is decided in the order in which the names arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from pynode.dist.handshake import (
+    DigestAccepted,
+    Established,
+    Handshake,
+    HandshakeEvent,
+    NameReceived,
+    Status,
+    StatusReceived,
+)
+from pynode.dist.local import split_name
+from pynode.errors import (
+    ConnectError,
+    ConnectionAborted,
+    ConnectTimeout,
+    HostError,
+    NodeNameError,
+    NotAllowed,
+    PortClosed,
+)
+from pynode.net.addresses import Endpoint, resolve
+from pynode.net.channel import Channel, connect_socket
+from pynode.net.epmd_client import look_up
+
+if TYPE_CHECKING:
+    from pynode.net.net import Net
+
+__all__ = ["Attempt", "Dial", "Reception"]
+
+_STATUS_WAIT: Final = "its own attempt was to come (status nok), and did not"
+
+
+class Attempt:
+    """One handshake under way; over when it is established, fails, or is aborted."""
+
+    __slots__ = ("_deadline", "_step", "channel", "handshake", "net", "node", "over", "started")
+
+    def __init__(self, net: Net, node: str) -> None:
+        self.net = net
+        #: The peer's name; "" while an incoming one has not told it.
+        self.node = node
+        self.started = net.loop.time()
+        self.channel: Channel | None = None
+        self.handshake: Handshake | None = None
+        self.over = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self._step = ""
+
+    def _begin(self, sock: socket.socket, handshake: Handshake) -> None:
+        self.handshake = handshake
+        self.channel = Channel(self.net.loop, sock, self)
+        self._write()
+        self._rearm()
+
+    def abort(self) -> None:
+        """End it without a word: its place was taken, or the node stops."""
+        self.over = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if self.channel is not None:
+            self.channel.close()
+
+    def _fail(self, error: ConnectError) -> None:
+        if not self.over:
+            self.abort()
+            self.net._attempt_failed(self, error)
+
+    # ------------------------------------------------------------------ bytes and time
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the machine."""
+        assert self.handshake is not None  # noqa: S101
+        self._proceed(self.handshake.receive_data, data)
+
+    def connection_lost(self, error: OSError | None) -> None:
+        """Let the machine say what a close means at this step."""
+        assert self.handshake is not None  # noqa: S101
+        try:
+            self.handshake.receive_eof()
+        except ConnectError as cause:
+            self._fail(cause)
+
+    def output_flushed(self) -> None:
+        """A handshake's messages are small; nothing waits for them."""
+
+    def _write(self) -> None:
+        assert self.handshake is not None  # noqa: S101
+        assert self.channel is not None  # noqa: S101
+        data = self.handshake.data_to_send()
+        if data:
+            self.channel.write([data])
+
+    def _proceed(self, verb: Any, *arguments: Any) -> None:
+        """Call a verb of the machine, write what it says, and act on its events."""
+        handshake = self.handshake
+        assert handshake is not None  # noqa: S101
+        before = handshake.state
+        try:
+            events = verb(*arguments)
+        except ConnectError as error:
+            self._write()
+            self._fail(error)
+            return
+        self._write()
+        if handshake.state is not before:
+            self._rearm()
+        for event in events:
+            if self.over:
+                return
+            self._handle(event)
+        if handshake.closed and not self.over:
+            self._fail(ConnectionAborted(self.node, "refused in the handshake"))
+
+    def _handle(self, event: HandshakeEvent) -> None:
+        raise NotImplementedError
+
+    def _established(self, event: Established) -> None:
+        assert self.channel is not None  # noqa: S101
+        assert self.handshake is not None  # noqa: S101
+        self.over = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.net._attempt_established(self, self.channel, self.handshake.local, event)
+
+    def _rearm(self) -> None:
+        """Begin the deadline of the next step."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        timeout = self.net.config.timeouts.setup
+        if timeout is not None and not self.over:
+            self._deadline = self.net.loop.call_later(timeout, self._expire)
+
+    def _expire(self) -> None:
+        assert self.handshake is not None  # noqa: S101
+        seconds = self.net.config.timeouts.setup
+        awaited = self.handshake.state.value
+        self._fail(ConnectTimeout(self.node, f"{awaited} did not come within {seconds} s"))
+
+
+class Dial(Attempt):
+    """An attempt of our own: a task until the socket is connected, then callbacks."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, net: Net, node: str) -> None:
+        super().__init__(net, node)
+        self._task = net.own_task(self._run(), f"pynode-dial {net.config.name} to {node}")
+
+    def abort(self) -> None:
+        """End it without a word."""
+        super().abort()
+        if self._task is not asyncio.current_task(self.net.loop):
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            sock = await self._connect()
+        except ConnectError as error:
+            self._fail(error)
+            return
+        net = self.net
+        try:
+            handshake = Handshake.dial(
+                net.local, self.node, net.cookie_of(self.node), secrets.randbits(32)
+            )
+        except ConnectError as error:
+            sock.close()
+            self._fail(error)
+            return
+        self._begin(sock, handshake)
+
+    async def _connect(self) -> socket.socket:
+        """Find the peer's host, ask its EPMD, connect to its port."""
+        net, node = self.net, self.node
+        # The machine checks the name too; here it is refused before anything is looked up.
+        Handshake.dial(net.local, node, b"", 0)
+        if not net.is_allowed(node):
+            raise NotAllowed(node, "it is not among the nodes that this node allows")
+        alive, host = split_name(node) or ("", "")
+        try:
+            async with asyncio.timeout(net.config.timeouts.setup):
+                endpoints = await resolve(net.loop, host, node=node)
+        except TimeoutError:
+            seconds = net.config.timeouts.setup
+            problem = f"the host {host!r} was not resolved within {seconds} s"
+            raise ConnectTimeout(node, problem) from None
+        failure: ConnectError | None = None
+        for endpoint in endpoints:
+            try:
+                return await self._connect_at(endpoint, alive)
+            except ConnectError as error:
+                # The first address, an IPv4 one where there is any, is the one a BEAM would
+                # use, and its error the one to tell.
+                failure = failure or error
+        assert failure is not None  # noqa: S101
+        raise failure
+
+    async def _connect_at(self, endpoint: Endpoint, alive: str) -> socket.socket:
+        net, node = self.net, self.node
+        config = net.config
+        entry = await look_up(
+            net.loop,
+            endpoint,
+            config.epmd_port,
+            alive,
+            node=node,
+            timeout=config.timeouts.epmd,
+        )
+        where = f"port {entry.port} of {endpoint}"
+        try:
+            async with asyncio.timeout(config.timeouts.setup):
+                return await connect_socket(net.loop, endpoint.family, endpoint.at(entry.port))
+        except ConnectionRefusedError as error:
+            problem = f"{where}, which EPMD names, refuses the connection"
+            raise PortClosed(node, problem) from error
+        except TimeoutError as error:
+            if error.errno is not None:
+                raise PortClosed(node, f"{where} does not answer: {error.strerror}") from error
+            seconds = config.timeouts.setup
+            problem = f"{where} did not accept within {seconds} s"
+            raise ConnectTimeout(node, problem) from None
+        except OSError as error:
+            raise HostError(node, f"{where} cannot be reached: {error.strerror}") from error
+
+    def _handle(self, event: HandshakeEvent) -> None:
+        assert self.handshake is not None  # noqa: S101
+        assert self.channel is not None  # noqa: S101
+        if isinstance(event, Established):
+            self._established(event)
+        elif isinstance(event, StatusReceived):
+            if event.status is Status.ALIVE:
+                self._proceed(self.handshake.answer_alive, self.net._is_current(self))
+            elif event.status is Status.NOK:
+                # It closes its end now, and that means nothing: what counts is its own attempt.
+                self.channel.pause()
+
+    def _expire(self) -> None:
+        assert self.handshake is not None  # noqa: S101
+        assert self.channel is not None  # noqa: S101
+        if not self.channel.reading:
+            seconds = self.net.config.timeouts.setup
+            self._fail(ConnectTimeout(self.node, f"{_STATUS_WAIT} within {seconds} s"))
+            return
+        super()._expire()
+
+
+class Reception(Attempt):
+    """An attempt of a peer."""
+
+    __slots__ = ("address", "creation")
+
+    def __init__(self, net: Net, sock: socket.socket, address: Any) -> None:
+        super().__init__(net, "")
+        self.address = address
+        #: The creation given to a peer that wanted a name.
+        self.creation = 0
+        self._begin(sock, Handshake.accept(net.local, secrets.randbits(32)))
+
+    def _handle(self, event: HandshakeEvent) -> None:
+        assert self.handshake is not None  # noqa: S101
+        if isinstance(event, Established):
+            self._established(event)
+        elif isinstance(event, NameReceived):
+            self._decide(event)
+        elif isinstance(event, DigestAccepted):
+            self.net._replace_connection(self)
+            self._proceed(self.handshake.send_ack)
+
+    def _decide(self, event: NameReceived) -> None:
+        """Answer the name as ``net_kernel`` does (``accept_pending``)."""
+        assert self.handshake is not None  # noqa: S101
+        net, handshake = self.net, self.handshake
+        self.node = event.name
+        if not net.is_allowed(event.name):
+            error: ConnectError = NotAllowed(event.name, "it is not among the nodes we allow")
+            self._refuse(Status.NOT_ALLOWED, error)
+            return
+        if event.wants_name:
+            self.node, self.creation = net._name_for(event.name, self)
+            handshake.use_cookie(net.cookie_of(self.node))
+            self._proceed(handshake.send_named, self.node, self.creation)
+            return
+        if event.name == net.config.name:
+            self._refuse(Status.NOK, NodeNameError(event.name, "it bears this node's own name"))
+            return
+        status = net._take_name(self)
+        if status is None:
+            self._fail(ConnectionAborted(self.node, "two other attempts of that name are ahead"))
+        elif status is Status.NOK:
+            problem = "our own attempt to connect to it is ahead (simultaneous connect)"
+            self._refuse(status, ConnectionAborted(self.node, problem))
+        else:
+            handshake.use_cookie(net.cookie_of(self.node))
+            self._proceed(handshake.send_status, status)
+
+    def _refuse(self, status: Status, error: ConnectError) -> None:
+        assert self.handshake is not None  # noqa: S101
+        self.handshake.send_status(status)
+        self._write()
+        self._fail(error)

@@ -1,0 +1,764 @@
+"""The node's network: who is connected, who is being connected, and the signals between.
+
+:class:`Net` implements :class:`pynode.dist.seam.Outbound` and calls a
+:class:`pynode.dist.seam.SignalSink`.  For each other node there is at most one entry, which is
+connected (``link``), being connected (``attempt``, ours or the peer's), or both while a peer that
+we believe alive says that it is a new one (``contender``).  All changes are synchronous and
+happen on the loop; see :class:`_Entry` for the rules.
+
+What the sink may rely on:
+
+- ``peer_up`` comes before the first signal of a connection, ``peer_down`` after the last one,
+  once each; a peer that comes back is down before it is up.
+- Signals submitted while a connection is being made are sent first, in the order of submission.
+- A signal that was taken and not sent when the connection is lost is dropped, and ``peer_down``
+  is the notice of it; where no connection could be made, ``peer`` is None in it.
+- The sink may call back (``submit``, ``disconnect``) from within any of its methods.
+
+Source: ``net_kernel.erl`` (``accept_pending``, ``up_pending_nodedown``), ``dist_util.erl``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import secrets
+import socket
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
+
+from pynode.config import NodeConfig
+from pynode.dist.control import Control
+from pynode.dist.epmd import HIDDEN_NODE, NORMAL_NODE, NodeEntry
+from pynode.dist.handshake import Established, Status
+from pynode.dist.local import LocalNode, split_name
+from pynode.dist.seam import Peer, Pressure, SignalSink
+from pynode.errors import (
+    ConnectError,
+    ConnectionAborted,
+    CookieError,
+    EpmdError,
+    FlagError,
+    HandshakeError,
+    NodeDown,
+    NodeNameError,
+    PeerBusy,
+)
+from pynode.net.addresses import (
+    Endpoint,
+    is_loopback,
+    listen_addresses,
+    node_listeners,
+    resolve,
+)
+from pynode.net.channel import Channel
+from pynode.net.epmd_client import Registration
+from pynode.net.epmd_server import EpmdServer
+from pynode.net.handshaking import Attempt, Dial, Reception
+from pynode.net.link import TICKS_PER_TICKTIME, Link
+from pynode.telemetry import Telemetry
+from pynode.terms.atom import Atom
+from pynode.terms.identifiers import Pid
+
+__all__ = ["Net"]
+
+_log = logging.getLogger("pynode.net")
+
+CONNECTION_CLOSED: Final = Atom("connection_closed")
+DISCONNECT: Final = Atom("disconnect")
+NET_TICK_TIMEOUT: Final = Atom("net_tick_timeout")
+SETUP_FAILED: Final = Atom("connection_setup_failed")
+STOPPED: Final = Atom("net_kernel_terminated")
+
+#: What a waiting signal counts beside its payload, in bytes.
+_SIGNAL_BYTES: Final = 64
+#: Refusals that point at a mistake in somebody's set-up, and deserve a warning.
+_LOUD: Final = (CookieError, FlagError, HandshakeError, NodeNameError)
+
+
+class _Entry:
+    """What is known of one other node while it is connected or being connected."""
+
+    __slots__ = (
+        "attempt",
+        "automatic",
+        "busy",
+        "contender",
+        "link",
+        "name",
+        "queue",
+        "queue_bytes",
+        "waiting",
+    )
+
+    def __init__(self, name: Atom) -> None:
+        self.name = name
+        self.link: Link | None = None
+        #: The attempt that owns the entry while there is no link.
+        self.attempt: Attempt | None = None
+        #: The peer's new attempt while there is still a link (OTP's ``up_pending``).
+        self.contender: Reception | None = None
+        self.waiting: list[asyncio.Future[Peer]] = []
+        self.queue: list[tuple[Pid, Control, bytes | None]] = []
+        self.queue_bytes = 0
+        #: A signal or a monitor asked for the connection, so its failure is a ``peer_down``.
+        self.automatic = False
+        self.busy = False
+
+
+class Net:
+    """Dialling, listening, EPMD, ticks and the links of one node."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        local_flags: int,
+        sink: SignalSink,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        """Make one; nothing is opened before :meth:`start`.
+
+        Args:
+            config: the node's settings.
+            local_flags: the capabilities to offer (:func:`pynode.dist.flags.offered`).
+            sink: what takes the signals.
+            telemetry: what counts; None: counters of its own.
+        """
+        self.config = config
+        self.sink = sink
+        self.telemetry = telemetry or Telemetry()
+        self.local = LocalNode(config.name, config.creation or 0, local_flags, config.long_names)
+        #: The names, hosts (``"host"``) and name parts (``"name@"``) that may connect and be
+        #: connected to; empty: all (``net_kernel:allow/1``).
+        self.allow: set[str] = set()
+        #: Seconds; see :meth:`set_net_ticktime`.
+        self.net_ticktime = config.timeouts.net_ticktime
+        self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # from start on
+        self.port = 0
+        self.running = False
+        self._cookies = dict(config.cookies)
+        self._entries: dict[Atom, _Entry] = {}
+        self._links: dict[Atom, Link] = {}
+        self._receptions: set[Reception] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._listeners: list[socket.socket] = []
+        self._accepting = False
+        self._endpoints: list[Endpoint] = []
+        self._registration: Registration | None = None
+        self._epmd: EpmdServer | None = None
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._name_pool: dict[str, list[tuple[str, int]]] = {}
+        self._batch_end = getattr(sink, "batch_end", _nothing)
+
+    # ------------------------------------------------------------------ start and stop
+
+    @property
+    def creation(self) -> int:
+        """This life of the node, as every identifier it makes carries it; 0 before the start."""
+        return self.local.creation
+
+    @property
+    def epmd(self) -> EpmdServer | None:
+        """The embedded EPMD, where this node started one."""
+        return self._epmd if self._epmd is not None and self._epmd.running else None
+
+    async def start(self) -> None:
+        """Listen, register with EPMD (starting one where none answers), accept connections.
+
+        Cancelled or failing, it leaves nothing open.
+
+        Raises:
+            ConfigError: the address or the port cannot be listened on.
+            HostError: ``listen`` does not resolve.
+            EpmdError: EPMD does not answer, and none may or can be started.
+            NameTakenError: EPMD has a node of this name.
+            ConnectTimeout: EPMD did not answer in time.
+        """
+        if self.running:
+            return
+        self.loop = asyncio.get_running_loop()
+        config = self.config
+        try:
+            self._endpoints = await listen_addresses(self.loop, config.name, config.listen)
+            self._listeners = node_listeners(config.name, self._endpoints, config.port)
+            self.port = self._listeners[0].getsockname()[1]
+            given = await self._register()
+        except BaseException:
+            await self.stop()
+            raise
+        creation = config.creation or given
+        if creation <= 3:  # from an EPMD of old, or none: 32 bits of our own
+            creation = 4 + secrets.randbelow(2**32 - 4)
+        self.local = LocalNode(config.name, creation, self.local.flags, config.long_names)
+        self.running = True
+        self._accept_more()
+        self._schedule_tick()
+
+    async def _register(self) -> int:
+        config = self.config
+        alive = (split_name(config.name) or (config.name, ""))[0]
+        own = config.epmd_address or (
+            "127.0.0.1" if self._endpoints[0].family == socket.AF_INET else "::1"
+        )
+        where = (await resolve(self.loop, own, node=config.name))[0]
+        embedded = await self._epmd_endpoints(where) if config.start_epmd else []
+        self._registration = Registration(
+            self.loop,
+            where,
+            config.epmd_port,
+            NodeEntry(alive, self.port, HIDDEN_NODE if config.hidden else NORMAL_NODE),
+            node=config.name,
+            timeout=config.timeouts.epmd,
+            telemetry=self.telemetry,
+            start_server=lambda: bool(embedded) and self._start_epmd(embedded),
+        )
+        return await self._registration.register()
+
+    async def _epmd_endpoints(self, where: Endpoint) -> list[Endpoint]:
+        """Return where an embedded EPMD is to listen, the address of our own questions first."""
+        if not is_loopback(where.host):
+            return []  # another host's
+        hosts: Iterable[str]
+        if self.config.epmd_listen is not None:
+            hosts = self.config.epmd_listen
+        else:
+            hosts = [endpoint.host for endpoint in self._endpoints] + [socket.gethostname()]
+        found = {where: None}
+        for host in hosts:
+            try:
+                found |= dict.fromkeys(await resolve(self.loop, host, node=self.config.name))
+            except ConnectError as error:
+                _log.debug("the embedded EPMD leaves out %s: %s", host, error)
+        return list(found)
+
+    def _start_epmd(self, endpoints: list[Endpoint]) -> bool:
+        if self.epmd is not None:
+            return False
+        config = self.config
+        local_only = config.epmd_listen is None and all(
+            is_loopback(endpoint.host) for endpoint in self._endpoints
+        )
+        server = EpmdServer(
+            self.loop,
+            relaxed_command_check=config.epmd_relaxed_command_check,
+            local_only=local_only,
+        )
+        try:
+            server.start(endpoints, config.epmd_port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True  # another process was quicker
+            raise EpmdError(
+                config.name, f"no EPMD runs, and none can be started: {error.strerror}"
+            ) from error
+        self._epmd = server
+        if self.telemetry.hooks:
+            self.telemetry.emit("epmd_started", addresses=server.addresses(), port=server.port)
+        return True
+
+    async def stop(self) -> None:
+        """Close everything at once, and wait until no task of this net is left.
+
+        Every link goes down in one synchronous go (``peer_down`` for each follows), pending
+        connects fail with ConnectionAborted, the name is given up at EPMD, and an embedded EPMD
+        ends.  May be called again, and in another task than :meth:`start`.
+        """
+        self.running = False
+        self._accept_no_more()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+            self._tick_timer = None
+        self.disconnect_all(STOPPED)
+        for reception in list(self._receptions):
+            reception.abort()
+        self._receptions.clear()
+        registration, self._registration = self._registration, None
+        if registration is not None:
+            registration.close()
+        if self._epmd is not None:
+            self._epmd.stop()
+        current = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not current]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if registration is not None:
+            await registration.closed()
+
+    def own_task(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Start a task that :meth:`stop` ends."""
+        task = self.loop.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # ------------------------------------------------------------------ settings that may change
+
+    def cookie_of(self, node: str) -> bytes:
+        """Return the cookie for ``node``: its own, or everybody's."""
+        return self._cookies.get(node, self.config.cookie)
+
+    def set_cookie(self, node: str, cookie: bytes | None) -> None:
+        """Use ``cookie`` with ``node`` from the next handshake on; None: everybody's again."""
+        if cookie is None:
+            self._cookies.pop(node, None)
+        else:
+            self._cookies[node] = cookie
+
+    def set_net_ticktime(self, seconds: float) -> None:
+        """Change the tick time at once; the peers' has to be changed as well."""
+        if seconds <= 0:
+            raise ValueError("net_ticktime is a positive number of seconds")
+        self.net_ticktime = seconds
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+            self._schedule_tick()
+
+    def is_allowed(self, node: str) -> bool:
+        """Tell whether :attr:`allow` has ``node``, its host, or its part before the ``@``."""
+        if not self.allow:
+            return True
+        alive, at, host = node.partition("@")
+        if not at:  # a dialler that wants a name has a host alone
+            return alive in self.allow
+        return node in self.allow or host in self.allow or f"{alive}@" in self.allow
+
+    # ------------------------------------------------------------------ questions
+
+    def peers(self) -> list[Peer]:
+        """Return the connected peers, hidden ones among them, in the order they came."""
+        return [link.peer for link in self._links.values()]
+
+    def peer(self, node: Atom | str) -> Peer | None:
+        """Return the peer of that name if it is connected."""
+        link = self._links.get(_atom(node))
+        return None if link is None else link.peer
+
+    def is_connecting(self, node: Atom | str) -> bool:
+        """Tell whether a connection to ``node`` is being made, by us or by it."""
+        entry = self._entries.get(_atom(node))
+        return entry is not None and entry.link is None
+
+    def agreed_flags(self, node: Atom) -> int:
+        """Return the flags of the connection to ``node``; 0 where there is none."""
+        link = self._links.get(node)
+        return 0 if link is None else link.peer.flags
+
+    def queued_bytes(self, node: Atom | str) -> int:
+        """Return how much waits to be sent to ``node``."""
+        entry = self._entries.get(_atom(node))
+        if entry is None:
+            return 0
+        return entry.queue_bytes if entry.link is None else entry.link.queued_bytes
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters of :class:`Telemetry`, those of the live links included."""
+        total = self.telemetry.snapshot()
+        for link in self._links.values():
+            for name, value in link.counters().items():
+                total[name] += value
+        return total
+
+    # ------------------------------------------------------------------ the sink's half
+
+    def submit(
+        self, node: Atom, sender: Pid, message: Control, payload: bytes | None = None
+    ) -> Pressure:
+        """Queue a signal to ``node``, connecting first where there is no connection.
+
+        See :meth:`pynode.dist.seam.Outbound.submit`.  Before the start and after the stop the
+        signal is dropped, as to a node that cannot be reached.
+
+        Raises:
+            PeerBusy: above ``Limits.peer_queue_bytes``; nothing was queued.
+        """
+        link = self._links.get(node)
+        if link is not None:
+            return link.submit(sender, message, payload)
+        if not self.running:
+            return Pressure.CLEAR
+        return self._submit_waiting(node, sender, message, payload)
+
+    def _submit_waiting(
+        self, node: Atom, sender: Pid, message: Control, payload: bytes | None
+    ) -> Pressure:
+        entry = self._entries.get(node)
+        limits = self.config.limits
+        size = _SIGNAL_BYTES + (0 if payload is None else len(payload))
+        if entry is not None and entry.queue_bytes + size > limits.peer_queue_bytes:
+            raise PeerBusy(str(node), entry.queue_bytes)
+        entry = self._entry_for(node)
+        entry.automatic = True
+        entry.queue.append((sender, message, payload))
+        entry.queue_bytes += size
+        if entry.queue_bytes <= limits.peer_high_water_bytes:
+            return Pressure.CLEAR
+        entry.busy = True
+        return Pressure.BUSY
+
+    def request_connect(self, node: Atom) -> None:
+        """Begin to connect without a signal to send; a failure is a ``peer_down``."""
+        if self.running and node not in self._links:
+            self._entry_for(node).automatic = True
+
+    def _entry_for(self, node: Atom) -> _Entry:
+        """Return the entry of ``node``, dialling it where nothing is under way."""
+        entry = self._entries.get(node)
+        if entry is None:
+            entry = self._entries[node] = _Entry(node)
+            entry.attempt = Dial(self, str(node))
+        return entry
+
+    # ------------------------------------------------------------------ connect and disconnect
+
+    async def connect(self, node: Atom | str) -> Peer:
+        """Return the peer of that name, connecting where there is no connection.
+
+        An attempt that is under way, whoever began it, is joined.  Cancelling one who waits
+        leaves the attempt to the others, and to itself.
+
+        Raises:
+            NodeDown: this node is not running.
+            ConnectError: a child for each cause, see :mod:`pynode.errors`.
+        """
+        if not self.running:
+            raise NodeDown(f"{self.config.name} is not running")
+        try:
+            name = _atom(node)
+        except ValueError as error:
+            raise NodeNameError(str(node), str(error)) from error
+        link = self._links.get(name)
+        if link is not None:
+            return link.peer
+        entry = self._entry_for(name)
+        waiter: asyncio.Future[Peer] = self.loop.create_future()
+        entry.waiting.append(waiter)
+        try:
+            return await waiter
+        finally:
+            if waiter in entry.waiting:
+                entry.waiting.remove(waiter)
+
+    def disconnect(self, node: Atom | str, reason: Any = DISCONNECT) -> bool:
+        """End the connection to ``node``, or the attempt to make one; False: there is neither.
+
+        Synchronous: ``peer_down`` has been called when it returns.  What the kernel takes at
+        once of the signals that wait is still sent.
+        """
+        entry = self._entries.get(_atom(node))
+        if entry is None:
+            return False
+        self._close([entry], reason)
+        return True
+
+    def disconnect_all(self, reason: Any = DISCONNECT) -> None:
+        """End every connection and attempt: all sockets first, then the ``peer_down`` of each.
+
+        Closing the visible connections of a mesh one by one makes ``global`` of the others drop
+        more connections than ours (prevention of overlapping partitions); at once, it does not.
+        """
+        self._close(list(self._entries.values()), reason)
+
+    def _close(self, entries: list[_Entry], reason: Any) -> None:
+        for entry in entries:
+            for attempt in (entry.attempt, entry.contender):
+                if attempt is not None:
+                    attempt.abort()
+                    self._reception_over(attempt)
+            if entry.link is not None:
+                entry.link.end(flush=True)
+            self._entries.pop(entry.name, None)
+            self._links.pop(entry.name, None)
+        for entry in entries:
+            if entry.link is not None:
+                self._tell_down(entry.link, reason)
+            else:
+                problem = "the connection was given up by this node"
+                self._tell_failed(entry, ConnectionAborted(str(entry.name), problem))
+
+    async def drain(self, node: Atom | str) -> None:
+        """Wait until everything submitted for ``node`` is with the kernel, or lost."""
+        name = _atom(node)
+        entry = self._entries.get(name)
+        if entry is not None and entry.link is None and entry.attempt is not None:
+            try:
+                await self.connect(name)
+            except ConnectError:
+                return
+        link = self._links.get(name)
+        if link is not None:
+            await link.drained()
+
+    def pause_reading(self, node: Atom | str) -> None:
+        """Read nothing more from ``node``; its silence does not count meanwhile."""
+        link = self._links.get(_atom(node))
+        if link is not None:
+            link.pause()
+
+    def resume_reading(self, node: Atom | str) -> None:
+        """Read from ``node`` again."""
+        link = self._links.get(_atom(node))
+        if link is not None:
+            link.resume()
+
+    # ------------------------------------------------------------------ listening
+
+    def _accept_more(self) -> None:
+        if not self._accepting and self.running:
+            self._accepting = True
+            for listener in self._listeners:
+                self.loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _accept_no_more(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            for listener in self._listeners:
+                self.loop.remove_reader(listener.fileno())
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            # Out of descriptors or memory: the connection stays in the backlog, and the socket
+            # readable; trying at every turn would only burn the time to recover in.
+            _log.error("cannot accept connections, trying again in 1 s: %s", error)
+            self._accept_no_more()
+            self.loop.call_later(1.0, self._accept_more)
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._receptions.add(Reception(self, sock, address))
+        if len(self._receptions) >= self.config.limits.handshakes:
+            self._accept_no_more()
+
+    def _reception_over(self, attempt: Attempt) -> None:
+        if isinstance(attempt, Reception):
+            self._receptions.discard(attempt)
+            if len(self._receptions) < self.config.limits.handshakes:
+                self._accept_more()
+
+    # ------------------------------------------------------------------ who owns a name
+
+    def _is_current(self, attempt: Attempt) -> bool:
+        """Answer ``alive``: True if no connection of ours is up, and this attempt still counts."""
+        entry = self._entries.get(Atom(attempt.node))
+        return entry is not None and entry.link is None and entry.attempt is attempt
+
+    def _take_name(self, reception: Reception) -> Status | None:
+        """Decide about the name of an incoming connection; None: close without a word."""
+        name = Atom(reception.node)
+        entry = self._entries.get(name)
+        if entry is None:
+            entry = self._entries[name] = _Entry(name)
+            entry.attempt = reception
+            return Status.OK
+        if entry.link is not None:
+            if entry.contender is not None:
+                return None
+            entry.contender = reception
+            return Status.ALIVE
+        if self.config.name > reception.node:
+            return Status.NOK
+        former, entry.attempt = entry.attempt, reception
+        if former is not None:
+            former.abort()
+            self._reception_over(former)
+        return Status.OK_SIMULTANEOUS
+
+    def _name_for(self, host: str, reception: Reception) -> tuple[str, int]:
+        """Invent a name at ``host`` for a peer that has none; one that is free again comes first,
+        with its next creation."""
+        pool = self._name_pool.get(host, [])
+        while True:
+            if pool:
+                name, creation = pool.pop(0)
+            else:
+                name = f"{_base36(secrets.randbits(64))}@{host}"
+                creation = 4 + secrets.randbelow(2**32 - 4)
+            if Atom(name) not in self._entries:
+                entry = self._entries[Atom(name)] = _Entry(Atom(name))
+                entry.attempt = reception
+                return name, creation
+
+    def _replace_connection(self, reception: Reception) -> None:
+        """A peer that we had a connection to has proved to be a new one: the old one is dead."""
+        entry = self._entries.get(Atom(reception.node))
+        if entry is not None and entry.link is not None and entry.contender is reception:
+            self._link_lost(entry.link)
+
+    # ------------------------------------------------------------------ outcomes of attempts
+
+    def _attempt_established(
+        self, attempt: Attempt, channel: Channel, local: LocalNode, event: Established
+    ) -> None:
+        peer = event.peer
+        self._reception_over(attempt)
+        entry = self._entries.get(peer.name)
+        if entry is None or entry.attempt is not attempt:
+            channel.close()  # cannot happen while an attempt that loses its place is aborted
+            return
+        peer.address = channel.peer_address()
+        link = Link(self, channel, local, peer)
+        entry.attempt = None
+        entry.link = link
+        self._links[peer.name] = link
+        self.telemetry.connections_up += 1
+        self._send_waiting(entry, link)
+        if self.telemetry.hooks:
+            self.telemetry.emit(
+                "node_up",
+                node=peer.name,
+                hidden=peer.hidden,
+                incoming=isinstance(attempt, Reception),
+                seconds=self.loop.time() - attempt.started,
+            )
+        self.sink.peer_up(peer)
+        waiting, entry.waiting = entry.waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(peer)
+        if not channel.closed:
+            link.data_received(event.rest)
+
+    def _send_waiting(self, entry: _Entry, link: Link) -> None:
+        queue, entry.queue = entry.queue, []
+        link.busy, entry.busy = entry.busy, False
+        entry.queue_bytes = 0
+        entry.automatic = False
+        for sender, message, payload in queue:
+            link.take(sender, message, payload)
+        link.schedule_flush()
+
+    def _attempt_failed(self, attempt: Attempt, error: ConnectError) -> None:
+        self._reception_over(attempt)
+        if isinstance(attempt, Reception):
+            self._tell_refused(attempt, error)
+        entry = self._entries.get(Atom(attempt.node)) if attempt.node else None
+        if entry is None:
+            return
+        if entry.contender is attempt:
+            entry.contender = None
+        elif entry.attempt is attempt:
+            entry.attempt = None
+            del self._entries[entry.name]
+            self._tell_failed(entry, error)
+
+    def _tell_refused(self, reception: Reception, error: ConnectError) -> None:
+        if isinstance(error, ConnectionAborted) and reception.node in ("", self.config.name):
+            level = logging.DEBUG  # somebody looked whether the port is open
+        else:
+            level = logging.WARNING if isinstance(error, _LOUD) else logging.INFO
+        self.telemetry.refused += 1
+        _log.log(level, "a connection from %s was not accepted: %s", reception.address, error)
+        if self.telemetry.hooks:
+            self.telemetry.emit(
+                "refused", address=reception.address, node=reception.node or None, error=error
+            )
+
+    def _tell_failed(self, entry: _Entry, error: ConnectError) -> None:
+        """Tell everybody who waits for ``entry``, which is out of the table already."""
+        self.telemetry.connections_failed += 1
+        if self.telemetry.hooks:
+            self.telemetry.emit("connect_failed", node=entry.name, error=error)
+        if not entry.waiting and entry.automatic:
+            level = logging.WARNING if isinstance(error, _LOUD) else logging.DEBUG
+            _log.log(level, "no connection: %s", error)
+        entry.queue.clear()
+        entry.queue_bytes = 0
+        if entry.automatic:
+            self.sink.peer_down(entry.name, None, SETUP_FAILED)
+        if entry.busy:
+            self.sink.peer_drained(entry.name)
+        waiting, entry.waiting = entry.waiting, []
+        for index, waiter in enumerate(waiting):
+            if not waiter.done():
+                # One exception object must not be raised in several tasks.
+                waiter.set_exception(error if index == 0 else _copy(error))
+
+    # ------------------------------------------------------------------ ends of links
+
+    def _link_broken(self, link: Link, error: BaseException) -> None:
+        if link.channel.closed:
+            return
+        _log.error("the connection to %s is closed: %s", link.peer.name, error)
+        self._link_lost(link)
+
+    def _link_lost(self, link: Link, reason: Any = CONNECTION_CLOSED) -> None:
+        name = link.peer.name
+        link.end(flush=False)
+        if self._links.get(name) is not link:
+            return
+        del self._links[name]
+        entry = self._entries[name]
+        entry.link = None
+        if entry.contender is not None:
+            entry.attempt, entry.contender = entry.contender, None
+        else:
+            del self._entries[name]
+        self._tell_down(link, reason)
+
+    def _tell_down(self, link: Link, reason: Any) -> None:
+        peer = link.peer
+        telemetry = self.telemetry
+        telemetry.connections_down += 1
+        for name, value in link.counters().items():
+            setattr(telemetry, name, getattr(telemetry, name) + value)
+        if peer.dynamic:
+            self._name_free_again(peer)
+        if telemetry.hooks:
+            telemetry.emit("node_down", node=peer.name, reason=reason)
+        self.sink.peer_down(peer.name, peer, reason)
+        link.gone()
+
+    def _name_free_again(self, peer: Peer) -> None:
+        host = peer.name.name.partition("@")[2]
+        creation = (peer.creation + 1) & 0xFFFFFFFF
+        self._name_pool.setdefault(host, []).append((peer.name.name, max(creation, 4)))
+
+    # ------------------------------------------------------------------ ticks
+
+    def _schedule_tick(self) -> None:
+        period = self.net_ticktime / TICKS_PER_TICKTIME
+        self._tick_timer = self.loop.call_later(period, self._tick)
+
+    def _tick(self) -> None:
+        # Readers that are ready run before timers in a turn of the loop: a peer that spoke while
+        # this thread was busy with something else has been heard by now.
+        self._schedule_tick()
+        for link in list(self._links.values()):
+            if link.channel.closed or link.tick():
+                continue
+            name = link.peer.name
+            _log.warning("%s does not respond: the connection is closed", name)
+            if self.telemetry.hooks:
+                self.telemetry.emit("tick_timeout", node=name)
+            self._link_lost(link, NET_TICK_TIMEOUT)
+
+
+def _nothing() -> None:
+    """Stand in for a sink that does not ask for the end of a batch."""
+
+
+def _atom(node: Atom | str) -> Atom:
+    return node if isinstance(node, Atom) else Atom(node)
+
+
+def _copy(error: ConnectError) -> ConnectError:
+    copy = type(error)(error.node, error.problem)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[digit] + digits
+    return digits or "0"
