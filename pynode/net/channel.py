@@ -27,6 +27,7 @@ Buffer: TypeAlias = bytes | memoryview
 #: :data:`TURN_SECONDS` of a turn of the loop, whatever the handling costs.
 MIN_READ_BYTES: Final = 8 * 1024
 MAX_READ_BYTES: Final = 256 * 1024
+MAX_INTO_BYTES: Final = 4 * 1024 * 1024
 TURN_SECONDS: Final = 0.003
 #: Most written in one turn; the rest waits for the next, so that a peer that reads as fast as we
 #: write cannot hold the loop.
@@ -39,6 +40,9 @@ class Receiver(Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
+
+    def buffer_filled(self, count: int) -> None:
+        """``count`` bytes were received into :attr:`Channel.into`, which is None again."""
 
     def connection_lost(self, error: OSError | None) -> None:
         """The other side closed (None), or the socket failed; the channel is closed already."""
@@ -61,6 +65,7 @@ class Channel:
         "bytes_in",
         "bytes_out",
         "closed",
+        "into",
         "loop",
         "out_bytes",
         "receiver",
@@ -78,6 +83,8 @@ class Channel:
         self.out_bytes = 0
         self.bytes_in = 0
         self.bytes_out = 0
+        #: Where the receiver wants the next bytes, then told by ``buffer_filled``; None: anywhere.
+        self.into: memoryview | None = None
         self._fd = sock.fileno()
         self._out: deque[Buffer] = deque()
         self._read_bytes = MIN_READ_BYTES * 8
@@ -107,33 +114,49 @@ class Channel:
         return self._reading
 
     def _readable(self) -> None:
+        if self.into is not None:
+            self._readable_into(self.into)
+            return
         # recv() would allocate its limit and shrink it, for every tick; one buffer that stays,
         # and a copy of what came, is cheaper and leaves nothing large behind.
         size = self._read_bytes
         scratch = self._scratch
         if scratch is None or len(scratch) < size:
             scratch = self._scratch = bytearray(size)
-        try:
-            count = self.sock.recv_into(scratch, size)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._lose(error)
-            return
-        if count == 0:
-            self._lose(None)
-            return
-        self.bytes_in += count
-        if count < size:
-            self.receiver.data_received(bytes(memoryview(scratch)[:count]))
+        count = self._receive(scratch, size)
+        if count < MIN_READ_BYTES:
+            if count:
+                self.receiver.data_received(bytes(memoryview(scratch)[:count]))
             return
         started = perf_counter()
         self.receiver.data_received(bytes(memoryview(scratch)[:count]))
         spent = perf_counter() - started
         if spent > TURN_SECONDS:
-            self._read_bytes = max(MIN_READ_BYTES, size // 2)
-        elif spent < TURN_SECONDS / 4:
+            self._read_bytes = max(MIN_READ_BYTES, int(count * TURN_SECONDS / spent))
+        elif spent < TURN_SECONDS / 4 and count == size:
             self._read_bytes = min(MAX_READ_BYTES, size * 2)
+
+    def _readable_into(self, into: memoryview) -> None:
+        """Receive straight into what the receiver has set up for something large."""
+        count = self._receive(into, min(len(into), MAX_INTO_BYTES))
+        if count:
+            self.into = None
+            into.release()
+            self.receiver.buffer_filled(count)
+
+    def _receive(self, buffer: bytearray | memoryview, size: int) -> int:
+        """Return how much came; 0: nothing, or the socket is lost and the receiver was told."""
+        try:
+            count = self.sock.recv_into(buffer, size)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._lose(error)
+            return 0
+        if count == 0:
+            self._lose(None)
+        self.bytes_in += count
+        return count
 
     def idle(self) -> None:
         """Give the read buffer back; called when a peer has been silent for a while."""
@@ -213,6 +236,7 @@ class Channel:
         self._out.clear()
         self.out_bytes = 0
         self._scratch = None
+        self.into = None
         self.sock.close()
 
     def _lose(self, error: OSError | None) -> None:

@@ -58,6 +58,9 @@ class _Question:
         if len(self._data) > _LONGEST_REPLY:
             self._settle()
 
+    def buffer_filled(self, count: int) -> None:
+        """Never asked for."""
+
     def connection_lost(self, error: OSError | None) -> None:
         if error is not None and not self._data and not self.reply.done():
             self.reply.set_exception(error)
@@ -319,6 +322,9 @@ class Registration:
 
     def output_flushed(self) -> None:
         """Nothing waits for this."""
+
+    def buffer_filled(self, count: int) -> None:
+        """Never asked for."""
 
     def connection_lost(self, error: OSError | None) -> None:
         """EPMD is gone, or does not want us: try again, and again."""

@@ -186,6 +186,9 @@ class _Client:
         if not self.kept:
             self.close()
 
+    def buffer_filled(self, count: int) -> None:
+        """Never asked for."""
+
     def connection_lost(self, error: OSError | None) -> None:
         self._stop_deadline()
         self._server._forget(self)

@@ -86,6 +86,9 @@ class Attempt:
         assert self.handshake is not None  # noqa: S101
         self._proceed(self.handshake.receive_data, data)
 
+    def buffer_filled(self, count: int) -> None:
+        """Never asked for."""
+
     def connection_lost(self, error: OSError | None) -> None:
         """Let the machine say what a close means at this step."""
         assert self.handshake is not None  # noqa: S101

@@ -14,9 +14,11 @@ Source: ``send_tick`` in ``dist_util.erl``.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from pynode.dist.connection import Connection
+from pynode.dist.connection import Connection, OnControl
 from pynode.dist.control import Control
 from pynode.dist.local import LocalNode
 from pynode.dist.seam import Payload, Peer, Pressure
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from pynode.net.net import Net
 
 __all__ = ["Link"]
+
+_log = logging.getLogger("pynode.net")
 
 #: Signals are written at once when this much waits, in bytes.
 GATHER_BYTES: Final = 64 * 1024
@@ -91,20 +95,28 @@ class Link:
 
     def data_received(self, data: bytes) -> None:
         """Hand every signal in ``data`` to the sink; a fault costs the connection."""
+        self._take(self.connection.receive_data, data)
+
+    def buffer_filled(self, count: int) -> None:
+        """The same for a part of a large frame, which lies where it was asked for."""
+        self._take(self.connection.buffer_filled, count)
+
+    def _take(self, verb: Callable[[Any, OnControl], None], data: Any) -> None:
         try:
-            self.connection.receive_data(data, self._on_control)
+            verb(data, self._on_control)
         except (ProtocolError, TermError) as error:
             self._net._link_broken(self, error)
         except BaseException as error:
             # Not the peer's fault, but a signal was lost in the middle of an ordered stream.
             self._net._link_broken(self, error)
             raise
+        else:
+            if not self.channel.closed:
+                self.channel.into = self.connection.get_buffer()
         finally:
             self._net._batch_end()
 
     def _on_control(self, message: Control, payload: Payload | None) -> None:
-        if self.channel.closed:
-            return  # an earlier signal of this read made the sink disconnect
         self.signals_in += 1
         self._control(self.peer, message, payload)
 
@@ -151,7 +163,10 @@ class Link:
 
     def take(self, sender: Pid, message: Control, payload: bytes | None) -> None:
         """Queue a signal that waited for the connection: no limit, no write."""
-        self.connection.send(sender, message, payload)
+        try:
+            self.connection.send(sender, message, payload)
+        except TermError as error:  # nobody is left to raise it to
+            _log.error("a signal to %s was dropped: %s", self.peer.name, error)
         self.signals_out += 1
 
     def schedule_flush(self) -> None:
@@ -238,6 +253,7 @@ class Link:
         if flush and not self.channel.closed:
             self._write()
         self.channel.close()
+        self.connection.close()  # also in the middle of a read: no signal after peer_down
 
     def gone(self) -> None:
         """After the sink was told: release who waited for the queue."""
