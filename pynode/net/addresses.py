@@ -7,12 +7,14 @@ IPv6 serves hosts that have nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import ipaddress
 import logging
 import socket
 import struct
+import threading
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from pynode.errors import ConfigError, HostError
@@ -71,7 +73,7 @@ async def resolve(loop: asyncio.AbstractEventLoop, host: str, *, node: str = "")
     if numeric is not None:
         return [numeric]
     try:
-        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = await _getaddrinfo(loop, host)
     except (OSError, UnicodeError) as error:
         text = error.strerror if isinstance(error, OSError) else "not a host name"
         raise HostError(node, f"the host {host!r} does not resolve: {text}") from error
@@ -80,6 +82,35 @@ async def resolve(loop: asyncio.AbstractEventLoop, host: str, *, node: str = "")
     if not ordered:
         raise HostError(node, f"the host {host!r} has no address")
     return ordered
+
+
+async def _getaddrinfo(loop: asyncio.AbstractEventLoop, host: str) -> list[Any]:
+    """Ask the resolver in a thread of its own, a daemon.
+
+    Not the loop's executor: its threads outlive the question until the loop closes, and a
+    resolver that hangs would hold up the end of the program.
+    """
+    answer: asyncio.Future[list[Any]] = loop.create_future()
+
+    def settle(found: list[Any] | None, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(found or [])
+
+    def ask() -> None:
+        found, failure = None, None
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except Exception as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(settle, found, failure)
+
+    threading.Thread(target=ask, name=f"pynode-resolve {host}", daemon=True).start()
+    return await answer
 
 
 def is_loopback(host: str) -> bool:
