@@ -25,6 +25,7 @@
     |   +-- ConnectionAborted               the connection was closed while it was being set up
     +-- NodeDown                            the node is not running (not started, or stopped)
     +-- PeerBusy                            a peer's queue is above ``Limits.peer_queue_bytes``
+    +-- ProcessDead                         a process that has ended cannot act, nor receive
     +-- NameError_                          a name is taken, or is not registered
     +-- CallExit                            a call ended as ``exit(Reason)`` would end it
     |   +-- NoProcess                       ``noproc``
@@ -81,6 +82,7 @@ __all__ = [
     "NotAllowed",
     "PeerBusy",
     "PortClosed",
+    "ProcessDead",
     "ProtocolError",
     "PynodeError",
     "RemoteError",
@@ -223,6 +225,22 @@ class PeerBusy(PynodeError):
 
     def __str__(self) -> str:
         return f"{self.node}: {self.queued_bytes} bytes are waiting to be sent"
+
+
+class ProcessDead(PynodeError):
+    """The process ``pid`` has ended with ``reason``: it sends and receives nothing any more.
+
+    Raised in the clean-up of a coroutine that outlives its process, and at whoever waits for a
+    message of a process that ends.
+    """
+
+    def __init__(self, pid: Any, reason: Any) -> None:
+        super().__init__(pid, reason)
+        self.pid: Final = pid
+        self.reason: Final = reason
+
+    def __str__(self) -> str:
+        return f"{self.pid!r} has ended: {self.reason!r}"
 
 
 class NameError_(PynodeError):

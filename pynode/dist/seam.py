@@ -112,3 +112,9 @@ class Outbound(Protocol):
 
     def agreed_flags(self, node: Atom) -> int:
         """Return the flags of the connection to ``node``; 0 where there is none."""
+
+    def request_connection(self, node: Atom) -> None:
+        """Begin to connect to ``node`` where there is no connection, and return at once.
+
+        A failure comes as ``peer_down``, as that of a connection that a signal has caused.
+        """

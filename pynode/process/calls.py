@@ -1,0 +1,198 @@
+"""The fast path of a call: monitor and alias in one, with a waiter instead of the mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pynode.errors import CallExit, CallTimeout, NoConnection, NoProcess, ProcessDead
+from pynode.process.monitors import Monitor
+from pynode.process.task import Waiter
+from pynode.process.words import ALIAS, NOCONNECTION, NOPROC, TIMEOUT
+from pynode.terms import ImproperList, Reference, to_text
+
+if TYPE_CHECKING:
+    from pynode.process.process import Process
+
+__all__ = ["CallSlot", "ReasonSlot"]
+
+_ALIAS_PART: Final = (ALIAS,)
+
+
+class CallSlot(Monitor):
+    """A call under way: the first of reply, DOWN and close decides it.
+
+    Made by :meth:`pynode.process.runtime.Runtime.open_call`.  ``tag`` is ``[alias|Ref]``, to be
+    sent as the tag of the request; a message ``{Tag, Reply}`` that arrives by the alias, or at
+    the pid itself as hand-written servers send it, is the reply.  Neither reply nor DOWN passes
+    through the mailbox; any other message to the alias does.
+
+    Once it is decided or closed, monitor and alias are gone, and what comes later reaches nobody.
+    Close every slot, best with ``with``; closing twice does no harm.  ``ref`` is the reference,
+    ``done`` tells whether it is decided or closed.
+    """
+
+    __slots__ = ("_callbacks", "_error", "_value", "_waiters", "done", "tag", "text")
+
+    mode: ClassVar[str] = "call"  # what it is among the aliases
+
+    def __init__(
+        self, process: Process, ref: Reference, target: Any, *, text: bool = False
+    ) -> None:
+        super().__init__(process, ref, target)
+        self.text = text
+        self.done = False
+        self.tag = ImproperList(_ALIAS_PART, ref)
+        self._value: Any = None
+        self._error: Exception | None = None
+        self._waiters: list[Waiter] | None = None
+        self._callbacks: list[Callable[[CallSlot], object]] | None = None
+
+    def __enter__(self) -> CallSlot:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ waiting
+
+    async def wait(self, timeout: float | None = None) -> Any:
+        """Return the reply.
+
+        Cancelling loses nothing that was decided before; the slot stays open, to be waited for
+        again or closed.  Awaitable in a process and in any asyncio task.
+
+        Args:
+            timeout: seconds, None for ever.  When it passes, the slot is closed.
+
+        Raises:
+            NoProcess: ``noproc``.
+            NoConnection: ``noconnection``.
+            CallExit: the server ended before it replied, with ``reason``.
+            CallTimeout: no reply in time.
+            ProcessDead: the calling process itself ended.
+        """
+        if not self.done or self.process.held_by is not None:
+            await self._wait(timeout)
+        return self.result()
+
+    async def _wait(self, timeout: float | None) -> None:
+        runtime = self.process.runtime
+        if self.process.held_by is not None:
+            await runtime.router.released(self.process)
+        if self.done:
+            return
+        waiter = Waiter(runtime.loop)
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        timer = None if timeout is None else runtime.timers.after(timeout, self._timed_out)
+        try:
+            while not self.done:
+                await waiter
+                waiter.rearm(runtime.loop)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._waiters.remove(waiter)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.wait().__await__()
+
+    def result(self) -> Any:
+        """Return or raise what decided the slot; see :meth:`wait`.
+
+        Raises:
+            RuntimeError: it is not decided yet, or was closed before it was.
+        """
+        if self._error is not None:
+            raise self._error
+        if not self.done:
+            raise RuntimeError("the call is not decided yet")
+        return self._value
+
+    def add_done_callback(self, callback: Callable[[CallSlot], object]) -> None:
+        """Call ``callback(slot)`` synchronously when the slot is decided or closed, or now."""
+        if self.done:
+            callback(self)
+            return
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append(callback)
+
+    def close(self) -> None:
+        """Give the call up: monitor and alias are removed, a late reply is dropped."""
+        if not self.done:
+            self._decide(None, RuntimeError("the call was closed"))
+
+    # ------------------------------------------------------------------ deciding
+
+    def take(self, message: Any, *, urgent: bool = False) -> None:
+        """Take a message that came by the alias."""
+        if type(message) is tuple and len(message) == 2 and message[0] == self.tag:
+            self.replied(message[1])
+        else:
+            self.process.runtime.tell(self.process, message)
+
+    def replied(self, reply: Any) -> None:
+        """Decide by a reply."""
+        if not self.done:
+            self._decide(to_text(reply) if self.text else reply, None)
+
+    def fired(self, reason: Any) -> None:
+        """Decide by the DOWN."""
+        if not self.done:
+            error = _BY_REASON.get(reason, CallExit) if _is_word(reason) else CallExit
+            self._decide(None, error(reason))
+
+    def process_ended(self) -> None:
+        """Decide by the end of the calling process."""
+        if not self.done:
+            self._decide(None, ProcessDead(self.process.pid, self.process.exit_reason))
+
+    def _timed_out(self) -> None:
+        if not self.done:
+            self._decide(None, CallTimeout(TIMEOUT))
+
+    def _decide(self, value: Any, error: Exception | None) -> None:
+        self.done = True
+        self._value = value
+        self._error = error
+        process = self.process
+        runtime = process.runtime
+        runtime.aliases.pop(self.ref, None)
+        runtime.monitors.remove(process, self.ref)
+        process.extra.calls.pop(self.ref, None)
+        for waiter in self._waiters or ():
+            waiter.wake()
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback(self)
+
+
+_BY_REASON: Final[dict[Any, type[CallExit]]] = {NOPROC: NoProcess, NOCONNECTION: NoConnection}
+
+
+def _is_word(reason: Any) -> bool:
+    return type(reason) is type(NOPROC)
+
+
+class ReasonSlot(CallSlot):
+    """A call whose answer is the exit reason itself, as erpc's calls are."""
+
+    __slots__ = ()
+
+    def fired(self, reason: Any) -> None:
+        """Decide by the DOWN: ``noconnection`` raises, any other reason is the value."""
+        if self.done:
+            return
+        if _is_word(reason) and reason == NOCONNECTION:
+            self._decide(None, NoConnection(reason))
+        else:
+            self._decide(to_text(reason) if self.text else reason, None)

@@ -1,0 +1,136 @@
+"""Exit reasons: how an exception reads as an Erlang term, and the record of a crash.
+
+An exception that ends a process becomes
+``{{python_error, 'ValueError', <<"text">>}, [{Module, Function, Arity, [{file, F}, {line, N}]}]}``,
+the innermost frame first, which is the form of ``{Reason, Stack}`` that Erlang's and Elixir's
+formatters print.  Exceptions that stand for an exit of Erlang's keep its form: a failed call is
+``{Reason, {Module, Function, Args}}``, a missing clause ``{function_clause, Stack}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from pynode.errors import CallExit, EncodeError, Exit, FunctionClause
+from pynode.process.words import FUNCTION_CLAUSE, NORMAL, PYTHON_ERROR, SHUTDOWN
+from pynode.terms import Atom, copy_term
+
+if TYPE_CHECKING:
+    from pynode.process.process import Process
+
+__all__ = ["crash_reason", "is_clean", "log_crash", "log_zombie", "name_of", "reason_of", "stack"]
+
+_log = logging.getLogger("pynode.process")
+
+_FILE: Final = Atom("file")
+_LINE: Final = Atom("line")
+#: Frames kept of a stack, the innermost ones; more than BEAM's 8, for Python's frames are finer.
+_STACK_DEPTH: Final = 20
+_TEXT_BYTES: Final = 4096
+
+
+def stack(traceback: TracebackType | None) -> list[Any]:
+    """Write a traceback as an Erlang stack trace; frames of this package's stepping are left out.
+
+    ``[{Module, Function, Arity, [{file, Charlist}, {line, Integer}]}]``, innermost first.
+    """
+    frames: list[Any] = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        module = str(traceback.tb_frame.f_globals.get("__name__", "python"))
+        if not module.startswith(_OWN_MODULES):
+            location = [
+                (_FILE, [ord(character) for character in code.co_filename]),
+                (_LINE, traceback.tb_lineno or 0),
+            ]
+            name = code.co_qualname
+            frames.append((_atom(module), _atom(name), code.co_argcount, location))
+        traceback = traceback.tb_next
+    return frames[: -_STACK_DEPTH - 1 : -1]
+
+
+_OWN_MODULES: Final = ("pynode.process.scheduler", "pynode.process.task")
+
+
+def _atom(text: str) -> Any:
+    try:
+        return Atom(text[-255:])
+    except ValueError:  # true, false, nil; or half of a surrogate pair
+        return Atom("_" + text[-254:].encode("ascii", "replace").decode())
+
+
+def crash_reason(error: BaseException) -> Any:
+    """Return the exit reason for an exception that a process did not handle."""
+    if isinstance(error, CallExit):
+        reason = error.reason if error.call is None else (error.reason, error.call)
+        return _checked(reason, error)
+    trace = stack(error.__traceback__)
+    if isinstance(error, FunctionClause):
+        return (FUNCTION_CLAUSE, trace)
+    return ((PYTHON_ERROR, _atom(type(error).__name__), _text(error)), trace)
+
+
+def _text(error: BaseException) -> bytes:
+    try:
+        return str(error).encode("utf-8", "replace")[:_TEXT_BYTES]
+    except Exception:  # an exception whose own __str__ fails must not hide the crash
+        return b""
+
+
+def reason_of(error: BaseException) -> Any:
+    """Return the reason with which ``error`` ends the process that raised it.
+
+    The reason of an :class:`Exit` goes by the rules of values as any message does; one that is
+    no term is replaced by the error that says so.
+    """
+    if isinstance(error, Exit):
+        return _checked(error.reason, error)
+    return crash_reason(error)
+
+
+def _checked(reason: Any, error: BaseException) -> Any:
+    try:
+        return copy_term(reason)
+    except EncodeError as problem:
+        return (
+            (PYTHON_ERROR, _atom(type(problem).__name__), _text(problem)),
+            stack(error.__traceback__),
+        )
+
+
+def is_clean(reason: Any) -> bool:
+    """Return whether ``reason`` is normal, shutdown or ``{shutdown, _}``."""
+    if type(reason) is Atom:
+        return reason == NORMAL or reason == SHUTDOWN
+    return (
+        type(reason) is tuple
+        and len(reason) == 2
+        and type(reason[0]) is Atom
+        and reason[0] == SHUTDOWN
+    )
+
+
+def name_of(callback: Any) -> str:
+    """Name a function, a bound method or a coroutine as a person would look for it."""
+    return str(getattr(callback, "__qualname__", None) or repr(callback))
+
+
+def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -> None:
+    """Write the one ERROR record of an abnormal exit, with the traceback."""
+    if not is_clean(reason):
+        _log.error(
+            "%r crashed in %s: %s",
+            process,
+            name_of(where),
+            f"exit {reason!r}" if isinstance(error, Exit) else type(error).__name__,
+            exc_info=error,
+        )
+
+
+def log_zombie(process: Process, error: BaseException) -> None:
+    """Write what the clean-up of a dead process raised; cancellation and Exit are no news."""
+    if not isinstance(error, asyncio.CancelledError | Exit | GeneratorExit):
+        _log.warning("%r is dead, and its clean-up failed", process, exc_info=error)

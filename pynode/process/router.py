@@ -1,0 +1,195 @@
+"""The way out: encoding, pressure, and the processes that wait for a busy peer.
+
+Above a peer's high water :meth:`pynode.dist.seam.Outbound.submit` says BUSY; the process that
+sent is then *held*: it goes on to its next await of the runtime and stays there until the peer's
+queue has shrunk, as a BEAM suspends a process at a busy port.  Above the hard limit a send
+raises :class:`pynode.errors.PeerBusy`.
+
+Signals that the runtime itself owes (exits, downs, acknowledgements) cannot be refused: above
+the hard limit they wait here, in order, and are submitted when the peer has drained.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from pynode.dist.control import IN_PAYLOAD
+from pynode.errors import EncodeError, PeerBusy
+from pynode.etf import encode_payload
+from pynode.process.task import Waiter
+from pynode.process.words import PYTHON_ERROR
+from pynode.terms import Atom, Pid
+
+if TYPE_CHECKING:
+    from pynode.dist.control import Control
+    from pynode.dist.seam import Outbound
+    from pynode.process.process import Process
+    from pynode.process.runtime import Runtime
+
+__all__ = ["Router"]
+
+_NATIVE_RECORDS: Final = 1 << 38
+_NO_TERM: Final = ((PYTHON_ERROR, Atom("EncodeError"), b"the reason has no external form"), [])
+
+
+class _Busy:
+    """A peer above its high water."""
+
+    __slots__ = ("held", "overdue", "waiters")
+
+    def __init__(self) -> None:
+        self.held: set[Process] = set()
+        self.waiters: list[Waiter] = []
+        #: Signals of the runtime's own that the peer's queue had no room for.
+        self.overdue: deque[tuple[Pid, Control, bytes | None]] = deque()
+
+
+class Router:
+    """Everything that leaves for other nodes."""
+
+    __slots__ = ("_busy", "_runtime", "outbound")
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._busy: dict[Atom, _Busy] = {}
+        self.outbound: Outbound | None = None
+
+    def encode(self, node: Atom, term: Any) -> bytes:
+        """Encode a payload for ``node``; native records only where it has agreed to them.
+
+        Raises:
+            EncodeError: ``term`` has no external form there.
+        """
+        try:
+            return encode_payload(term)
+        except EncodeError:
+            if not self.agreed_flags(node) & _NATIVE_RECORDS:
+                raise
+            return encode_payload(term, records=True)
+
+    def agreed_flags(self, node: Atom) -> int:
+        """Return the flags of the connection to ``node``; 0 where there is none."""
+        return 0 if self.outbound is None else self.outbound.agreed_flags(node)
+
+    def signal(
+        self, process: Process, node: Atom, message: Control, payload: bytes | None = None
+    ) -> None:
+        """Submit a signal that ``process`` sends of its own will.
+
+        Raises:
+            PeerBusy: too much is waiting for ``node``; nothing was sent.
+        """
+        if self.outbound is None:
+            self._runtime.unreachable(node)
+            return
+        busy = self._busy.get(node)
+        if busy is not None and busy.overdue:
+            raise PeerBusy(node.name, self._runtime.limits.peer_queue_bytes)
+        if self.outbound.submit(node, process.pid, message, payload):
+            self._hold(process, node)
+
+    def send(self, process: Process, node: Atom, message: Control, term: Any) -> None:
+        """Encode ``term`` and submit it; see :meth:`encode` and :meth:`signal`."""
+        self.signal(process, node, message, self.encode(node, term))
+
+    def force(self, sender: Pid, node: Atom, message: Control, reason: Any = None) -> None:
+        """Submit a signal that must not be refused; a reason goes as payload."""
+        if self.outbound is None:
+            return
+        payload: bytes | None = None
+        if message[-1] is IN_PAYLOAD:
+            try:
+                payload = self.encode(node, reason)
+            except EncodeError:
+                payload = encode_payload(_NO_TERM)
+        busy = self._busy.get(node)
+        if busy is None or not busy.overdue:
+            try:
+                self.outbound.submit(node, sender, message, payload)
+            except PeerBusy:
+                busy = self._busy.setdefault(node, _Busy())
+            else:
+                return
+        busy.overdue.append((sender, message, payload))
+
+    def connect(self, process: Process, node: Atom) -> None:
+        """Have a connection to ``node`` attempted; a failure comes as ``peer_down``."""
+        if self.outbound is None:
+            self._runtime.unreachable(node)
+        else:
+            self.outbound.request_connection(node)
+
+    # ------------------------------------------------------------------ pressure
+
+    def _hold(self, process: Process, node: Atom) -> None:
+        busy = self._busy.setdefault(node, _Busy())
+        busy.held.add(process)
+        if process.held_by is None:
+            process.held_by = set()
+        process.held_by.add(node)
+
+    def is_busy(self, node: Atom) -> bool:
+        """Return whether ``node`` is above its high water, as far as a send of ours has seen."""
+        return node in self._busy
+
+    async def drained(self, node: Atom) -> None:
+        """Wait until ``node`` is below its low water, or gone."""
+        while True:
+            busy = self._busy.get(node)
+            if busy is None:
+                return
+            await self._wait(busy)
+
+    async def released(self, process: Process) -> None:
+        """Wait until no busy peer holds ``process``, or it has ended."""
+        while process.held_by:
+            await self._wait(self._busy[next(iter(process.held_by))])
+
+    async def _wait(self, busy: _Busy) -> None:
+        waiter = Waiter(self._runtime.loop)
+        busy.waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            busy.waiters.remove(waiter)
+
+    def forget(self, process: Process) -> None:
+        """A held process has ended: let its waiters go."""
+        held_by, process.held_by = process.held_by, None
+        for node in held_by or ():
+            busy = self._busy[node]
+            busy.held.discard(process)
+            for waiter in busy.waiters:
+                waiter.wake()
+
+    def peer_drained(self, node: Atom) -> None:
+        """The peer's queue has shrunk: first what is overdue, then let the held go on."""
+        busy = self._busy.get(node)
+        if busy is None:
+            return
+        outbound = self.outbound
+        while busy.overdue and outbound is not None:
+            sender, message, payload = busy.overdue[0]
+            try:
+                outbound.submit(node, sender, message, payload)
+            except PeerBusy:
+                return
+            busy.overdue.popleft()
+        self._release(node)
+
+    def peer_gone(self, node: Atom) -> None:
+        """The connection is lost, and all that waited for it."""
+        if node in self._busy:
+            self._release(node)
+
+    def _release(self, node: Atom) -> None:
+        busy = self._busy.pop(node)
+        for process in busy.held:
+            if process.held_by is not None:
+                process.held_by.discard(node)
+                if not process.held_by:
+                    process.held_by = None
+                    self._runtime.scheduler.ready(process)
+        for waiter in busy.waiters:
+            waiter.wake()

@@ -1,0 +1,225 @@
+"""The run queue: which process goes on next, and for how long.
+
+Everything that runs in a process runs from here: the step of a coroutine, the callback of a
+body.  One turn lasts until the queue is empty or the time budget is used up; then the loop gets
+its turn, so that ticks, sockets and other tasks are not starved.  A process with many messages
+gives way after :data:`BATCH` of them.  Nothing is run from within something that runs, so chains
+of messages and of exits need no stack.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import current_task
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from pynode.errors import Exit
+from pynode.process.reasons import log_crash, log_zombie, name_of, reason_of
+from pynode.process.task import ProcessTask
+from pynode.process.words import NORMAL
+
+if TYPE_CHECKING:
+    from pynode.process.process import Process
+    from pynode.process.runtime import Runtime
+
+__all__ = ["BATCH", "BUDGET", "SLOW", "Scheduler"]
+
+_log = logging.getLogger("pynode.process")
+
+#: Messages a body takes before the next process has its turn.
+BATCH: Final = 64
+#: Seconds of one turn.
+BUDGET: Final = 0.003
+#: A callback or step that holds the loop longer than this many seconds is named in a warning.
+SLOW: Final = 0.1
+
+
+class Scheduler:
+    """The run queue of one runtime."""
+
+    __slots__ = (
+        "_armed",
+        "_call_soon",
+        "_queue",
+        "_runtime",
+        "budget",
+        "current",
+        "deadline",
+        "running",
+        "slow",
+    )
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._queue: deque[Process] = deque()
+        self._call_soon = runtime.loop.call_soon
+        self._armed = False
+        self.running = False
+        self.budget = BUDGET
+        self.slow = SLOW
+        #: When the turn under way has used its budget up, on the clock of ``time.monotonic``.
+        self.deadline = 0.0
+        #: The process that runs at this moment.
+        self.current: Process | None = None
+
+    def ready(self, process: Process) -> None:
+        """Give ``process`` a turn.  Idempotent while it waits for it."""
+        if process.ready:
+            return
+        process.ready = True
+        self._queue.append(process)
+        if not self._armed and not self.running:
+            self._arm()
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._call_soon(self._turn, context=self._runtime.context)
+
+    def _turn(self) -> None:
+        self._armed = False
+        self.run()
+
+    def drain(self) -> None:
+        """Run a turn now, if nothing runs and no asyncio task is in the middle of a step."""
+        if self._queue and not self.running and current_task(self._runtime.loop) is None:
+            self.run()
+
+    def run(self) -> None:
+        """Run until the queue is empty or the budget is used up."""
+        if self.running:
+            return
+        self.running = True
+        queue = self._queue
+        now = monotonic()
+        self.deadline = deadline = now + self.budget
+        try:
+            while queue:
+                process = queue.popleft()
+                process.ready = False
+                self.current = process
+                now = self._run_process(process, now)
+                if now > deadline:
+                    break
+        finally:
+            self.current = None
+            self.running = False
+            if queue and not self._armed:
+                self._arm()
+
+    def _run_process(self, process: Process, now: float) -> float:
+        """Give ``process`` its turn, begun at ``now``; return when it ended."""
+        task = process.task
+        if task is not None:
+            if not task.runnable:
+                return now
+            now = self._step(process, task, now)
+            if process.task is not None or not process.alive:
+                return now
+        elif not process.alive:
+            return now
+        begin = process.begin
+        if begin is not None:
+            process.begin = None
+            now = self._call(process, begin[0], (process, *begin[1]), now)
+            if process.body is None and process.task is None:
+                self._runtime.deaths.end(process, NORMAL)
+        if process.body is None:
+            return now
+        return self._messages(process, now)
+
+    def _messages(self, process: Process, now: float) -> float:
+        """Give the body its messages, one after the other."""
+        call = process.body.message  # type: ignore[union-attr]
+        deadline = self.deadline
+        for _ in range(BATCH):
+            if process.task is not None or not process.alive or process.held_by is not None:
+                return now
+            mailbox = process.mailbox
+            if not mailbox:
+                if process.receivers is None:
+                    process.mailbox = None  # an idle process is as small as can be
+                return now
+            now = self._call(process, call, (process, mailbox.take(process.receivers)), now)
+            if now > deadline:
+                break
+        self.ready(process)
+        return now
+
+    def _call(self, process: Process, callback: Any, args: tuple[Any, ...], now: float) -> float:
+        """Run a callback of the body, and the first step of the coroutine it may return."""
+        try:
+            coro = process.context.run(callback, *args)
+        except Exit as error:
+            self._exited(process, error, callback)
+            return monotonic()
+        except BaseException as error:
+            self._crashed(process, error, callback)
+            return monotonic()
+        then = now
+        now = monotonic()
+        if now - then > self.slow:
+            self._warn(process, callback, now - then)
+        if coro is None:
+            return now
+        process.task = task = ProcessTask(process, coro)
+        if not process.alive:  # it ended itself in the callback
+            self._runtime.deaths.bury(process, task)
+            return now
+        return self._step(process, task, now)
+
+    def _step(self, process: Process, task: ProcessTask, now: float) -> float:
+        """Step the coroutine; when it has ended, draw the consequences."""
+        finished = task.step()
+        then = now
+        now = monotonic()
+        if now - then > self.slow:
+            self._warn(process, task.get_coro(), now - then)
+        if not finished:
+            return now
+        process.task = None
+        error = task.error
+        if not process.alive:
+            self._runtime.deaths.zombie_ended(process)
+            if error is not None:
+                self._zombie_raised(process, error)
+        elif error is not None:
+            if isinstance(error, Exit):
+                self._exited(process, error, task.get_coro())
+            else:
+                self._crashed(process, error, task.get_coro())
+        elif process.body is None:
+            self._runtime.deaths.end(process, NORMAL)
+        return now
+
+    def _exited(self, process: Process, error: Exit, where: Any) -> None:
+        if process.alive:
+            reason = reason_of(error)
+            log_crash(process, error, reason, where)
+            self._runtime.deaths.end(process, reason)
+
+    def _crashed(self, process: Process, error: BaseException, where: Any) -> None:
+        if process.alive:
+            reason = reason_of(error)
+            log_crash(process, error, reason, where)
+            self._runtime.deaths.end(process, reason)
+        else:
+            self._zombie_raised(process, error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+
+    def _zombie_raised(self, process: Process, error: BaseException) -> None:
+        """What a dead process's clean-up raises is told once; being told to go is no news."""
+        log_zombie(process, error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+
+    def _warn(self, process: Process, callback: Any, seconds: float) -> None:
+        _log.warning(
+            "%s in %r held the event loop for %.3f s; a server that computes for long says "
+            "blocking=True",
+            name_of(callback),
+            process,
+            seconds,
+        )
