@@ -6,14 +6,17 @@ In pytest the fixtures of :mod:`pynode.testing.plugin` are there without an impo
 
 from __future__ import annotations
 
-from pynode.testing.assertions import eventually, members, names, receives
-from pynode.testing.beam import Beam, Shell
-from pynode.testing.cluster import Cluster
-from pynode.testing.epmd import Epmd, free_port
-from pynode.testing.errors import BeamFailed, BeamMissing, BeamTimeout, EvalError
-from pynode.testing.faults import FaultNetwork, Link
-from pynode.testing.project import MixProject
-from pynode.testing.release import Release
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pynode.testing.assertions import eventually, members, names, receives
+    from pynode.testing.beam import Beam, Shell
+    from pynode.testing.cluster import Cluster
+    from pynode.testing.epmd import Epmd, free_port
+    from pynode.testing.errors import BeamFailed, BeamMissing, BeamTimeout, EvalError
+    from pynode.testing.faults import FaultNetwork, Link
+    from pynode.testing.project import MixProject
+    from pynode.testing.release import Release
 
 __all__ = [
     "Beam",
@@ -34,3 +37,29 @@ __all__ = [
     "names",
     "receives",
 ]
+
+_HOMES = {
+    "assertions": ("eventually", "members", "names", "receives"),
+    "beam": ("Beam", "Shell"),
+    "cluster": ("Cluster",),
+    "epmd": ("Epmd", "free_port"),
+    "errors": ("BeamFailed", "BeamMissing", "BeamTimeout", "EvalError"),
+    "faults": ("FaultNetwork", "Link"),
+    "project": ("MixProject",),
+    "release": ("Release",),
+}
+_HOME_OF = {name: module for module, names_ in _HOMES.items() for name in names_}
+
+
+def __getattr__(name: str) -> Any:
+    # pytest imports the plugin, and with it this package, in every session of every project in
+    # the environment; so nothing else is imported before it is asked for.
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -61,6 +61,9 @@ _NOT_INHERITED = frozenset(
     }
 )
 
+# In the environment of a node and of all that it starts; another value in each life.
+_LIFE = "PYNODE_TEST_NODE"
+
 _counter = itertools.count(1)
 
 
@@ -251,7 +254,7 @@ class Beam(Shell):
         self.kill()
 
     def kill(self) -> None:
-        """End the node and all its child processes at once (SIGKILL), and wait until it is gone.
+        """End the node and its child processes at once (SIGKILL), and wait until they are gone.
 
         What its peers see is a closed connection, without a word.
         """
@@ -391,6 +394,7 @@ class Beam(Shell):
 
     def _clear(self) -> None:
         self._output = Output()
+        self._token = secrets.token_hex(16)
         self._ids = itertools.count(1)
         self._ready: Future[bytes] = Future()
         self._pending: dict[int, Future[bytes]] = {0: self._ready}
@@ -440,6 +444,7 @@ class Beam(Shell):
             *self._arguments,
         ]
         variables |= {
+            _LIFE: self._token,
             "ERL_AFLAGS": shlex.join(flags),
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_CRASH_DUMP_SECONDS": "0",
@@ -546,6 +551,7 @@ class Beam(Shell):
                     selector.unregister(key.fileobj)
                     gone = True
             status = process.wait()
+        _end_descendants(self._token)
         self._ended(status)
 
     def _answered(self, frame: bytes) -> None:
@@ -615,3 +621,20 @@ def _read_some(fd: int) -> bytes:
         return os.read(fd, 65536)
     except ConnectionResetError:
         return b""
+
+
+def _end_descendants(token: str) -> None:
+    """Kill the programs that a node started and left behind when it ended.
+
+    A BEAM gives each a session of its own, and one that does not read its standard input stays
+    for ever; what they all have is the node's environment.
+    """
+    marker = f"{_LIFE}={token}".encode()
+    for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        with suppress(OSError):
+            with open(f"/proc/{entry}/environ", "rb") as file:
+                found = marker in file.read().split(b"\0")
+            if found:
+                os.kill(int(entry), signal.SIGKILL)

@@ -341,12 +341,13 @@ async def _carry(
     if link._cut or entry is None:
         writer.close()
         return
+    connection = _Connection(link, writer)
     try:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", entry.port)
     except OSError:
-        writer.close()
+        connection.close()
         return
-    connection = _Connection(link, (writer, far_writer))
+    connection.join(far_writer)
     (there,) = [way for node, way in link._ways.items() if node == name]
     (back,) = [way for node, way in link._ways.items() if node != name]
     for source, way, target in ((reader, there, far_writer), (far_reader, back, writer)):
@@ -356,15 +357,23 @@ async def _carry(
 class _Connection:
     """A dialled connection and its continuation to the other node."""
 
-    def __init__(self, link: Link, writers: tuple[asyncio.StreamWriter, ...]) -> None:
+    def __init__(self, link: Link, dialled: asyncio.StreamWriter) -> None:
         self._link = link
-        self._writers = writers
+        self._writers = [dialled]
+        self._closed = False
         self.lost_bytes = False
         link._connections.add(self)
-        link.connections_made += 1
+
+    def join(self, far: asyncio.StreamWriter) -> None:
+        """Take the continuation, which may come too late to be of use."""
+        self._writers.append(far)
+        self._link.connections_made += 1
+        if self._closed:
+            self.close()
 
     def close(self) -> None:
         """Close both halves, without the bytes that are still on the way."""
+        self._closed = True
         self._link._connections.discard(self)
         for writer in self._writers:
             writer.transport.abort()

@@ -51,8 +51,8 @@ class MixProject:
             BeamFailed: there is no such folder with a ``mix.exs`` in it.
         """
         start = (near or Path.cwd()).resolve()
-        shipped = Path(__file__).resolve().parents[1]
-        for folder in (start, *start.parents, shipped):
+        package = Path(__file__).resolve().parents[1]
+        for folder in (start, *start.parents, package, package.parent):
             candidate = folder / name
             if (candidate / "mix.exs").is_file():
                 return candidate.resolve()

@@ -1,0 +1,142 @@
+"""The pytest plugin, from outside: each test here runs a pytest of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_folder(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nfilterwarnings = error::ResourceWarning\n")
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+
+
+WITHOUT_ERLANG = """
+    import pytest
+
+    @pytest.fixture(autouse=True)
+    def no_erlang(monkeypatch):
+        monkeypatch.setenv("PATH", "/nonexistent")
+"""
+
+
+@pytest.mark.beam
+def test_the_output_of_each_node_is_in_the_report(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_fails(beam):
+            beam("talker").eval('IO.puts("my last words")')
+            beam("quiet", language="erlang")
+            assert False
+
+        def test_passes(beam):
+            beam("talker").eval('IO.puts("nobody reads this")')
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*output of talker@localhost, OTP *", "my last words"])
+    result.stdout.fnmatch_lines(["*output of quiet@localhost, OTP *", "(nothing)"])
+    result.stdout.no_fnmatch_line("*nobody reads this*")
+
+
+@pytest.mark.beam
+def test_a_node_that_died_at_the_start_is_in_the_report(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_fails(beam):\n    beam('not a name')\n")
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*BeamFailed: not a name@localhost ended with status*"])
+    result.stdout.fnmatch_lines(["*output of not a name@localhost*", "*Invalid node name!*"])
+
+
+def test_skipped_with_the_reason_where_there_is_no_erlang(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(WITHOUT_ERLANG)
+    pytester.makepyfile("def test_it(beam):\n    beam()\n")
+    result = run(pytester, "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED * there is no er* on PATH"])
+
+
+def test_required_means_failing(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(WITHOUT_ERLANG)
+    pytester.makepyfile("def test_it(beam):\n    beam()\n")
+    result = run(pytester, "--beam-required")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*BeamMissing: there is no er* on PATH"])
+
+
+def test_a_missing_release_skips_too(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(beam):\n    beam()\n")
+    result = run(pytester, "-rs", "--beam-release", "otp17")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["beam release: otp17", "SKIPPED * there is no release 'otp17'*"])
+
+
+@pytest.mark.beam
+def test_settings_of_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nbeam_project = nowhere\nbeam_required = true\n")
+    pytester.makepyfile("def test_it(beam):\n    beam()\n")
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no Mix project 'nowhere'*"])
+
+
+def test_the_marker_selects(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_with(beam): ...\n\ndef test_without(): ...\n")
+    result = run(pytester, "--strict-markers", "-m", "not beam")
+    result.assert_outcomes(passed=1, deselected=1)
+
+
+@pytest.mark.beam
+def test_under_xdist(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", range(6))
+        def test_it(beam, n):
+            one, two = beam("one", project="elixir_side"), beam("two", language="erlang")
+            assert one.eval("Node.connect(two)", two=two.name) is True
+            assert one.eval("Node.list()") == [two.name]
+        """
+    )
+    run(pytester, "-n", "2").assert_outcomes(passed=6)
+
+
+@pytest.mark.beam
+def test_no_async_plugin_is_needed(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio
+
+        def test_sync(beam):
+            node = beam()
+            assert node.eval("1") == 1
+
+            async def twice():
+                return await node.aeval("1"), await node.arpc("erlang", "node")
+
+            assert asyncio.run(twice()) == (1, node.name)
+        """
+    )
+    run(pytester, "-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=1)
+
+
+def test_nothing_heavy_is_imported_at_the_start() -> None:
+    program = (
+        "import sys, pytest; before = set(sys.modules); import pynode.testing.plugin; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "pynode.testing.plugin" in loaded
+    assert not loaded & {"asyncio", "hypothesis", "ssl", "pynode.testing.beam", "pynode.net"}
