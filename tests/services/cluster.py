@@ -336,6 +336,12 @@ class Node:
             self.run(self.registrar_ports.pid, self._registrar_loop())
         return result
 
+    def stop(self) -> None:
+        for job in self.jobs:
+            job.stop()
+        for coroutine, _ in self._registrar_queue:
+            coroutine.close()
+
     async def _registrar_loop(self) -> None:
         while self._registrar_queue:
             coroutine, result = self._registrar_queue.popleft()
@@ -441,8 +447,7 @@ class Cluster:
     def kill(self, node: Node) -> None:
         """A node dies; the others notice each in its own time."""
         del self.nodes[node.name]
-        for job in node.jobs:
-            job.stop()
+        node.stop()
         node.inbox.clear()
         for pair in list(self.connections):
             if node.name in pair:

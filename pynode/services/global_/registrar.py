@@ -47,12 +47,16 @@ class Registrar:
     async def _change(self, request: tuple[Any, ...], allowed: Any) -> bool:
         lock_id, nodes = await lock_known(self._ports, self._server.locks)
         try:
-            if allowed is not None and not allowed(*request[1:3]):
-                return False
-            await self._ports.multi_call(nodes, request)
-            return True
-        finally:
+            done = allowed is None or allowed(*request[1:3])
+            if done:
+                await self._ports.multi_call(nodes, request)
+        except Exception:
             await del_global_lock(self._ports, lock_id, nodes)
+            raise
+        # Not in a finally: a registrar that is killed can wait for nothing, and the name
+        # servers free its lock when they hear of its end.
+        await del_global_lock(self._ports, lock_id, nodes)
+        return bool(done)
 
     def _may_register(self, name: Any, pid: Pid) -> bool:
         if self._server.where(name) is not None:

@@ -153,8 +153,14 @@ class NameServer:
             self._start_session(node)
 
     def nodedown(self, node: Atom) -> None:
-        """A visible node is gone.  Every nodeup is followed by exactly one of these."""
+        """A visible node is gone.  Every nodeup is followed by exactly one of these.
+
+        The monitors have freed its locks already; unless a set_lock waited in the mailbox while
+        the connection was lost and made again, for then the new monitor holds, and the process
+        that asked was told noconnection and will never delete the lock.
+        """
         self.sync_lost(node)
+        self.locks.delete_node(node)
         if node in self._expected_down:
             self._expected_down.discard(node)
             return
@@ -243,9 +249,14 @@ class NameServer:
         self.pending[node] = his_version
 
     def init_connect_ack(self, node: Atom, my_tag: Any, his_tag: Any) -> None:
-        """``{init_connect_ack, Node, MyTag, HisTag}``: the peer's idea of this session."""
+        """``{init_connect_ack, Node, MyTag, HisTag}``: the peer's idea of this session.
+
+        OTP starts again on any mismatch.  A tag of ours that is no longer ours is no reason to:
+        our newer init_connect is on its way on the same channel, and the peer will see to it.
+        Starting again nevertheless makes two nodes that restarted at once chase each other.
+        """
         session = self.sessions.get(node)
-        if session is not None and session.my_tag == my_tag and session.his_tag == his_tag:
+        if session is not None and (session.my_tag != my_tag or session.his_tag == his_tag):
             return
         self._send_cancel(node, his_tag)
         self._restart(node)
@@ -575,10 +586,16 @@ class NameServer:
         self._exclude(node, "asked for the end of its connection to")
 
     def remove_connection(self, node: Atom) -> None:
-        """``{remove_connection, Node}``: that node wants its connection with us closed."""
+        """``{remove_connection, Node}``: that node wants its connection with us closed.
+
+        Also when we have asked the same of it in the same moment: OTP then leaves it to the
+        other side, and between two that do, the connection stays, and neither knows the other.
+        """
         if node in self.known or node in self.pending:
             self.host.disconnect(node)
             self._exclude(node, "disconnected from")
+        elif node in self._removing:
+            self.host.disconnect(node)
 
     def _exclude(self, node: Atom, what: str) -> None:
         logger.warning(

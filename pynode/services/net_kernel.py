@@ -1,0 +1,74 @@
+"""``net_kernel``: answers pings, and asks for them.
+
+A ping is a gen call ``{is_auth, Node}`` that is answered ``yes`` by whoever it reaches, for what
+comes through has been authenticated.  A BEAM that gets anything else disconnects.
+
+Source: net_kernel.erl, net_adm.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pynode.behaviours import gen
+from pynode.errors import CallExit, ConnectError
+from pynode.terms import Atom, atom
+
+from .service import NO_ANSWER, Service
+
+if TYPE_CHECKING:
+    from pynode.config import NodeConfig
+    from pynode.net.net import Net
+    from pynode.process.runtime import Runtime
+
+__all__ = ["NetKernel"]
+
+_NAME: Final = atom.net_kernel
+
+
+class NetKernel(Service):
+    """The process ``net_kernel``."""
+
+    name: ClassVar[str] = "net_kernel"
+
+    def __init__(self, runtime: Runtime, net: Net, config: NodeConfig) -> None:
+        self._net = net
+        self._config = config
+        super().__init__(runtime)
+
+    def net_ticktime(self) -> int:
+        """``net_kernel:get_net_ticktime/0``: whole seconds."""
+        return max(1, round(self._config.timeouts.net_ticktime))
+
+    def call(self, caller: tuple[Any, Any], request: Any) -> Any:
+        """``{is_auth, Node}`` and the questions that only look."""
+        match request:
+            case (tag, _) if tag == atom.is_auth:
+                return atom.yes
+            case atom.ticktime:
+                return self.net_ticktime()
+            case atom.longnames:
+                return self._config.long_names
+            case atom.nodename:
+                return self.runtime.node_name
+        return NO_ANSWER
+
+    async def ping(self, node: Atom | str, *, timeout: float | None = None) -> bool:
+        """Connect to ``node`` if need be and ask it; True if it says yes (``net_adm:ping/1``).
+
+        A node that says anything else is disconnected, as OTP does.  ``timeout`` is in seconds;
+        None waits as long as connecting and ticks allow.
+        """
+        name = Atom(node) if isinstance(node, str) else node
+        if name == self.runtime.node_name:
+            return True
+        request = (atom.is_auth, self.runtime.node_name)
+        try:
+            await self._net.connect(name)
+            answer = await gen.call(self.runtime.main, (_NAME, name), request, timeout)
+        except (ConnectError, CallExit):
+            return False
+        if answer != atom.yes:
+            self._net.disconnect(name)
+            return False
+        return True
