@@ -101,13 +101,12 @@ class AtomCache:
             if isinstance(entry, _Empty):
                 raise FrameError(f"the header refers to the empty slot {slot}", position - 1)
             atoms.append(entry)
-        if new:
+        meaning = tuple(atoms)
+        if new or len(self._seen) >= _HEADERS_REMEMBERED:
             self._seen.clear()
-        else:
-            if len(self._seen) >= _HEADERS_REMEMBERED:
-                self._seen.clear()
-            self._seen[bytes(frame[offset:position])] = tuple(atoms)
-        return tuple(atoms), position
+        if not new:
+            self._seen[bytes(frame[offset:position])] = meaning
+        return meaning, position
 
 
 class _Empty:

@@ -29,7 +29,7 @@ Format", section "Distribution Header"; ``dist.c`` and ``external.c`` of the emu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pynode import etf
 from pynode.config import Limits
@@ -68,6 +68,7 @@ __all__ = ["Connection", "OnControl"]
 OnControl: TypeAlias = Callable[[Control, Payload | None], None]
 TICK: Final = b"\0\0\0\0"
 Frame: TypeAlias = bytes | memoryview
+_FRONT_BYTES: Final = 4096
 # Control messages that repeat, and have no part that a receiver could change.
 _REMEMBERED: Final = frozenset({Send, SendSender, RegSend, AliasSend})
 
@@ -77,6 +78,7 @@ class Connection:
 
     __slots__ = (
         "_atoms",
+        "_cache",
         "_fragments",
         "_frames",
         "_headers",
@@ -88,7 +90,6 @@ class Connection:
         "_parts",
         "_peer_name",
         "_receiving",
-        "_whole",
         "bytes_received",
         "closed",
         "flags",
@@ -103,7 +104,7 @@ class Connection:
         self.local: Final = local
         self.peer: Final = peer
         self.limits: Final = limits or Limits()
-        self.flags: Final = peer.flags
+        self.flags: Final = int(peer.flags)
         #: True after :meth:`close` and after an error: nothing comes in or goes out any more.
         self.closed = False
         #: Counters for the owner; a tick is no frame.
@@ -111,8 +112,8 @@ class Connection:
         self.frames_received = 0
         self.bytes_received = 0
         self._fragments = bool(self.flags & Flag.FRAGMENTS)
-        self._whole = bool(self.flags & Flag.DIST_HDR_ATOM_CACHE)
-        self._headers = self._whole or self._fragments
+        self._cache = bool(self.flags & Flag.DIST_HDR_ATOM_CACHE)
+        self._headers = self._cache or self._fragments
         self._frames = FrameReader(self.limits.frame_bytes)
         self._atoms = AtomCache()
         self._parts = Reassembly(self.limits)
@@ -237,7 +238,7 @@ class Connection:
 
     def _references(self, frame: Frame, offset: int) -> tuple[tuple[AnyAtom, ...], int]:
         atoms, position = self._atoms.read(frame, offset)
-        if atoms and not self._whole:
+        if atoms and not self._cache:
             raise FrameError("references of an atom cache that was not agreed", offset)
         return atoms, position
 
@@ -249,10 +250,7 @@ class Connection:
             last = self._last_control
             if frame.startswith(last, offset):
                 return self._last_message, offset + len(last)
-        try:
-            term, end = etf.decode_payload(frame, offset, atoms)
-        except DecodeError as error:
-            raise FrameError(f"control message: {error.problem}", error.offset) from None
+        term, end = self._term(frame, offset, atoms)
         message = decode_control(term, self._peer_name, self._local_name)
         if type(message) is NodeLink:
             return None, end
@@ -261,6 +259,22 @@ class Connection:
             self._last_control = bytes(frame[offset:end])
             self._last_message = message
         return message, end
+
+    def _term(self, frame: Frame, offset: int, atoms: tuple[AnyAtom, ...]) -> tuple[Any, int]:
+        """Decode the term at ``offset``."""
+        if type(frame) is not bytes:
+            # The front of a large frame is nearly always enough, and a decoder may want bytes.
+            try:
+                front = bytes(frame[offset : offset + _FRONT_BYTES])
+                term, end = etf.decode_payload(front, 0, atoms, limits=self.limits)
+            except DecodeError:
+                pass
+            else:
+                return term, offset + end
+        try:
+            return etf.decode_payload(frame, offset, atoms, limits=self.limits)
+        except DecodeError as error:
+            raise FrameError(f"control message: {error.problem}", error.offset) from None
 
     def _deliver(self, message: Control, payload: Payload | None, on_control: OnControl) -> None:
         kind = type(message)

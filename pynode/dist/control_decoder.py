@@ -31,7 +31,8 @@ def decode_control(term: Any, peer: Atom | None = None, local: Atom | None = Non
         raise _malformed(term)
     entry = _OPERATIONS.get(term[0])
     if entry is None:
-        raise FrameError(f"there is no operation {term[0]}")
+        number = term[0] if 0 <= term[0] < 256 else "above 255"
+        raise FrameError(f"there is no operation {number}")
     arity, reader = entry
     if len(term) != arity and (arity or len(term) < 4):
         raise _malformed(term)
@@ -91,7 +92,13 @@ MAY_HAVE_PAYLOAD: Final[frozenset[type[Any]]] = frozenset({c.Exit, c.Exit2, c.Mo
 
 
 def _malformed(term: Any) -> FrameError:
-    return FrameError(f"malformed control message {repr(term)[:200]}")
+    # Only types are named: a hostile term may be too deep or too large to be written out.
+    if type(term) is not tuple:
+        return FrameError(f"a control message is a tuple, not {type(term).__name__}")
+    kinds = [type(element).__name__ for element in term[:8]]
+    if term and type(term[0]) is int and 0 <= term[0] < 256:
+        kinds[0] = str(term[0])
+    return FrameError(f"malformed control message {{{', '.join(kinds)}}}")
 
 
 def _require(condition: bool, term: tuple[Any, ...]) -> None:

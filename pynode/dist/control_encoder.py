@@ -42,6 +42,14 @@ _PID_TAIL: Final = struct.Struct(">III")
 _PIDS_REMEMBERED: Final = 4096
 _MONITORS: Final = int(Flag.DIST_MONITOR | Flag.DIST_MONITOR_NAME)
 
+# As plain integers: an operation on a Flag costs more than the rest of an encoding.
+_SEND_SENDER: Final = int(Flag.SEND_SENDER)
+_EXIT_PAYLOAD: Final = int(Flag.EXIT_PAYLOAD)
+_UNLINK_ID: Final = int(Flag.UNLINK_ID)
+_SPAWN: Final = int(Flag.SPAWN)
+_ALIAS: Final = int(Flag.ALIAS)
+_ALTACT_SIG: Final = int(Flag.ALTACT_SIG)
+
 _pid_wire: dict[Pid, bytes] = {}
 
 
@@ -132,7 +140,7 @@ def _op(number: int) -> bytes:
 
 
 def _send_sender(message: c.SendSender, payload: bytes | None, flags: int) -> Signal:
-    if not flags & Flag.SEND_SENDER:
+    if not flags & _SEND_SENDER:
         return _send(c.Send(message.to, message.token), payload, flags)
     if message.token is None:
         return b"h\x03a\x16" + _pid(message.from_) + _pid(message.to), payload
@@ -154,12 +162,12 @@ def _reg_send(message: c.RegSend, payload: bytes | None, flags: int) -> Signal:
 
 
 def _alias_send(message: c.AliasSend, payload: bytes | None, flags: int) -> Signal | None:
-    if flags & Flag.ALTACT_SIG:
+    if flags & _ALTACT_SIG:
         if message.token is None:
             return b"h\x04a\x25a\x04" + _pid(message.from_) + _reference(message.alias), payload
         altact = c.AltactSend(4 | 2, message.from_, message.alias, message.token)
         return _altact_send(altact, payload, flags)
-    if not flags & Flag.ALIAS:
+    if not flags & _ALIAS:
         return None
     head = _pid(message.from_) + _reference(message.alias)
     if message.token is None:
@@ -168,7 +176,7 @@ def _alias_send(message: c.AliasSend, payload: bytes | None, flags: int) -> Sign
 
 
 def _altact_send(message: c.AltactSend, payload: bytes | None, flags: int) -> Signal | None:
-    if not flags & Flag.ALTACT_SIG:
+    if not flags & _ALTACT_SIG:
         older = _without_altact(message)
         return None if older is None else encode_signal(older, payload, flags)
     has_token = message.token is not None
@@ -215,7 +223,7 @@ def _with_reason(
     traced = token is not None
     if traced:
         parts = (*parts, _term(token))
-    if flags & Flag.EXIT_PAYLOAD:
+    if flags & _EXIT_PAYLOAD:
         return _tuple(_op(numbers[traced]), *parts), payload
     return _tuple(_op(numbers[2 + traced]), *parts, payload), None
 
@@ -273,7 +281,7 @@ def _demonitor(message: c.Demonitor, payload: bytes | None, flags: int) -> Signa
 
 
 def _unlink_id(message: c.UnlinkId, payload: bytes | None, flags: int) -> Signal:
-    if not flags & Flag.UNLINK_ID:
+    if not flags & _UNLINK_ID:
         return b"h\x03a\x04" + _pid(message.from_) + _pid(message.to), None
     if not 0 < message.id < 1 << 64:
         raise EncodeError(f"an unlink id is 1 to 2^64-1, not {message.id}")
@@ -281,7 +289,7 @@ def _unlink_id(message: c.UnlinkId, payload: bytes | None, flags: int) -> Signal
 
 
 def _unlink_id_ack(message: c.UnlinkIdAck, payload: bytes | None, flags: int) -> Signal | None:
-    if not flags & Flag.UNLINK_ID:
+    if not flags & _UNLINK_ID:
         return None
     return _tuple(_op(36), _integer(message.id), _pid(message.from_), _pid(message.to)), None
 
@@ -297,7 +305,7 @@ def _integer(value: int) -> bytes:
 
 
 def _spawn_request(message: c.SpawnRequest, payload: bytes | None, flags: int) -> Signal | None:
-    if not flags & Flag.SPAWN:
+    if not flags & _SPAWN:
         return None
     parts = [
         _op(29 if message.token is None else 30),
@@ -313,7 +321,7 @@ def _spawn_request(message: c.SpawnRequest, payload: bytes | None, flags: int) -
 
 
 def _spawn_reply(message: c.SpawnReply, payload: bytes | None, flags: int) -> Signal | None:
-    if not flags & Flag.SPAWN:
+    if not flags & _SPAWN:
         return None
     parts = [
         _op(31 if message.token is None else 32),

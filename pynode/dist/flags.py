@@ -61,7 +61,7 @@ class Flag(IntFlag):
 MANDATORY_25: Final = 0x1070F94
 """What OTP 25 and everything after it demands of a peer."""
 
-MANDATORY_26: Final = MANDATORY_25 | Flag.V4_NC | Flag.UNLINK_ID
+MANDATORY_26: Final = int(MANDATORY_25 | Flag.V4_NC | Flag.UNLINK_ID)
 """What OTP 26 and later demand: V4_NC and UNLINK_ID too."""
 
 OUR_FLAGS: Final = 0x6D07DF7FBC
@@ -72,12 +72,12 @@ _NAMES: Final = {int(flag): str(flag.name) for flag in Flag}
 
 def expand(flags: int) -> int:
     """Return ``flags`` with MANDATORY_25 in place of its digest, where only the digest came."""
-    return flags | MANDATORY_25 if flags & Flag.MANDATORY_25_DIGEST else flags
+    return int(flags | MANDATORY_25 if flags & Flag.MANDATORY_25_DIGEST else flags)
 
 
 def missing(flags: int, required: int = MANDATORY_25) -> int:
     """Return those of ``required`` that ``flags`` lacks."""
-    return required & ~expand(flags)
+    return int(required & ~expand(flags))
 
 
 def offered(*, hidden: bool, without: int = 0) -> int:

@@ -502,7 +502,7 @@ class Handshake:
 
     def _establish(self) -> Established:
         ours = _unnamed(self.local.flags) if self._dynamic else self.local.flags
-        flags = expand(ours) & self._peer_flags
+        flags = int(expand(ours) & self._peer_flags)
         peer = Peer(
             Atom(self.peer_name),
             self._peer_creation,

@@ -94,6 +94,9 @@ class SignalSink(Protocol):
     def peer_drained(self, node: Atom) -> None:
         """The queue of a peer that was BUSY fell below its low water, or is gone."""
 
+    def batch_end(self) -> None:
+        """All signals of one read have been given: whoever they woke may run now."""
+
 
 class Outbound(Protocol):
     """What ``process`` calls; ``net`` implements it."""
@@ -113,7 +116,7 @@ class Outbound(Protocol):
     def agreed_flags(self, node: Atom) -> int:
         """Return the flags of the connection to ``node``; 0 where there is none."""
 
-    def request_connection(self, node: Atom) -> None:
+    def request_connect(self, node: Atom) -> None:
         """Begin to connect to ``node`` where there is no connection, and return at once.
 
         A failure comes as ``peer_down``, as that of a connection that a signal has caused.

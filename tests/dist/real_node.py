@@ -1,0 +1,274 @@
+"""A BEAM for the tests of ``pynode.dist``: started, spoken to over a plain blocking socket, killed.
+
+Only what these tests need, without asyncio: the machines under test do all the talking.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from pynode import etf
+from pynode.dist.connection import Connection
+from pynode.dist.control import Control, RegSend
+from pynode.dist.flags import offered
+from pynode.dist.handshake import (
+    DigestAccepted,
+    Established,
+    Handshake,
+    HandshakeEvent,
+    NameReceived,
+    Status,
+    StatusReceived,
+)
+from pynode.dist.local import LocalNode
+from pynode.dist.seam import Payload
+from pynode.terms import Atom, Pid
+
+TIMEOUT = 20.0
+COOKIE = b"dist_tests"
+HOST = socket.gethostname().split(".")[0]
+
+RUNNER = """
+register(runner, spawn(fun Loop() ->
+    receive {From, Tag, Source} ->
+        spawn(fun() ->
+            {ok, Tokens, _} = erl_scan:string(Source ++ "."),
+            {ok, Exprs} = erl_parse:parse_exprs(Tokens),
+            {value, Value, _} = erl_eval:exprs(Exprs, [{'From', From}]),
+            From ! {Tag, Value}
+        end),
+        Loop()
+    end
+end)), io:put_chars("ready\\n").
+"""
+
+
+def have_beam() -> bool:
+    return shutil.which("erl") is not None and shutil.which("epmd") is not None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Beam:
+    """An Erlang node with an EPMD of its own; commands go in by distribution."""
+
+    def __init__(self, *arguments: str, root: str | None = None) -> None:
+        self.epmd_port = free_port()
+        self.name = f"beam{secrets.token_hex(3)}"
+        self.node = f"{self.name}@{HOST}"
+        env = dict(os.environ, ERL_EPMD_PORT=str(self.epmd_port), HOME="/tmp")
+        self._epmd = subprocess.Popen(
+            ["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        prefix = ["chroot", root] if root else []
+        self._await(lambda: self._ask(b"n") is not None)
+        self._erl = subprocess.Popen(
+            [
+                *prefix, "erl", "-noinput", "-sname", self.name, "-setcookie", COOKIE.decode(),
+                "-start_epmd", "false", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+                "-eval", RUNNER,
+                *arguments,
+            ],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert self._erl.stdout is not None
+        said = b""
+        while not said.endswith(b"ready\n"):
+            line = self._erl.stdout.readline()
+            said += line
+            if not line:
+                raise RuntimeError(f"{self.node} did not come up: {said.decode()}")
+
+    def __enter__(self) -> Beam:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in (self._erl, self._epmd):
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def _await(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.node} did not come up")
+            time.sleep(0.02)
+
+    def _ask(self, question: bytes) -> bytes | None:
+        try:
+            with socket.create_connection(("127.0.0.1", self.epmd_port), TIMEOUT) as sock:
+                sock.sendall(len(question).to_bytes(2, "big") + question)
+                answer = b""
+                while chunk := sock.recv(4096):
+                    answer += chunk
+                return answer
+        except ConnectionError:
+            return None
+
+    def port(self) -> int | None:
+        answer = self._ask(b"z" + self.name.encode())
+        if not answer or answer[1]:
+            return None
+        return int.from_bytes(answer[2:4], "big")
+
+    def register(self, name: str, port: int) -> tuple[socket.socket, int]:
+        """Register a node at this EPMD; return the socket to keep, and the creation."""
+        sock = socket.create_connection(("127.0.0.1", self.epmd_port), TIMEOUT)
+        text = name.encode()
+        body = b"x" + struct.pack(">HBBHHH", port, 77, 0, 6, 5, len(text)) + text + b"\0\0"
+        sock.sendall(len(body).to_bytes(2, "big") + body)
+        answer = sock.recv(6)
+        assert answer[:2] == b"v\0", answer
+        return sock, int.from_bytes(answer[2:6], "big")
+
+
+def local_node(name: str, *, hidden: bool = False, without: int = 0, flags: int = -1) -> LocalNode:
+    return LocalNode(
+        f"{name}@{HOST}", 7, offered(hidden=hidden, without=without) if flags < 0 else flags
+    )
+
+
+class Line:
+    """One connection to a BEAM: a socket, a Handshake, then a Connection; all bytes recorded."""
+
+    def __init__(self, sock: socket.socket, handshake: Handshake) -> None:
+        self.sock = sock
+        self.sock.settimeout(TIMEOUT)
+        self.handshake = handshake
+        self.events: list[HandshakeEvent] = []
+        self.signals: list[tuple[Control, Any]] = []
+        self.raw: list[tuple[Control, bytes | None]] = []
+        self.received = bytearray()
+        self.sent = bytearray()
+        self.connection: Connection | None = None
+
+    def close(self) -> None:
+        self.sock.close()
+
+    @classmethod
+    def dial(cls, beam: Beam, local: LocalNode, cookie: bytes = COOKIE) -> Line:
+        port = beam.port()
+        assert port is not None
+        sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+        return cls(sock, Handshake.dial(local, beam.node, cookie, secrets.randbits(32)))
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.sent += data
+        self.sock.sendall(data)
+
+    def read(self) -> bytes:
+        data = self.sock.recv(65536)
+        self.received += data
+        return data
+
+    def shake(
+        self,
+        status: Status = Status.OK,
+        cookie: bytes = COOKIE,
+        named: str = "",
+        alive: bool = True,
+    ) -> Connection:
+        """Run the handshake to its end, as the owner of either role would."""
+        shake = self.handshake
+        while True:
+            self.write(shake.data_to_send())
+            data = self.read()
+            events = shake.receive_data(data) if data else shake.receive_eof()
+            while events:
+                event = events.pop(0)
+                self.events.append(event)
+                if isinstance(event, NameReceived):
+                    shake.use_cookie(cookie)
+                    events += (
+                        shake.send_named(named, 9)
+                        if event.wants_name
+                        else shake.send_status(status)
+                    )
+                elif isinstance(event, StatusReceived) and event.status is Status.ALIVE:
+                    events += shake.answer_alive(alive)
+                elif isinstance(event, DigestAccepted):
+                    events += shake.send_ack()
+                elif isinstance(event, Established):
+                    self.write(shake.data_to_send())
+                    self.connection = Connection(shake.local, event.peer)
+                    self.connection.receive_data(event.rest, self.on_control)
+                    return self.connection
+
+    def on_control(self, message: Control, payload: Payload | None) -> None:
+        if payload is None:
+            self.raw.append((message, None))
+            self.signals.append((message, None))
+            return
+        term, end = etf.decode_payload(payload.data, payload.offset, payload.atoms)
+        assert end == len(payload.data)
+        self.raw.append((message, bytes(payload.data[payload.offset :])))
+        self.signals.append((message, term))
+
+    # ------------------------------------------------------------------ connected
+
+    def pid(self, number: int) -> Pid:
+        return Pid(Atom(self.handshake.local.name), number, 0, self.handshake.local.creation)
+
+    def send(self, sender: Pid, message: Control, *term: Any) -> None:
+        assert self.connection is not None
+        payload = etf.encode_payload(term[0]) if term else None
+        assert self.connection.send(sender, message, payload)
+        self.flush()
+
+    def flush(self) -> None:
+        assert self.connection is not None
+        while pieces := self.connection.data_to_send():
+            for piece in pieces:
+                self.write(piece)
+
+    def until(self, wanted: Callable[[Control, Any], bool]) -> tuple[Control, Any]:
+        """Read until a signal fits; the ones before it stay in ``signals``."""
+        assert self.connection is not None
+        seen = 0
+        while True:
+            for signal in self.signals[seen:]:
+                seen += 1
+                if wanted(*signal):
+                    return signal
+            data = self.read()
+            if not data:
+                raise EOFError("the BEAM closed the connection")
+            self.connection.receive_data(data, self.on_control)
+
+    def eval(self, source: str, caller: Pid | None = None) -> Any:
+        """Evaluate Erlang in a new process of the BEAM; ``From`` is bound to the caller."""
+        sender = caller or self.pid(1)
+        tag = secrets.token_bytes(8)
+        self.send(sender, RegSend(sender, Atom("runner")), (sender, tag, list(source.encode())))
+        _, term = self.until(lambda _, term: type(term) is tuple and term[0] == tag)
+        return term[1]
+
+
+__all__ = ["COOKIE", "HOST", "Beam", "Line", "free_port", "have_beam", "local_node"]
