@@ -126,6 +126,11 @@ class CallSlot(Monitor):
             self._callbacks = []
         self._callbacks.append(callback)
 
+    def remove_done_callback(self, callback: Callable[[CallSlot], object]) -> None:
+        """Forget a callback that has not been called."""
+        if self._callbacks is not None and callback in self._callbacks:
+            self._callbacks.remove(callback)
+
     def close(self) -> None:
         """Give the call up: monitor and alias are removed, a late reply is dropped."""
         if not self.done:

@@ -196,6 +196,22 @@ class Monitors:
         for monitor in (monitors or {}).values():
             self._detach(monitor)
 
+    def answer_down(self, process: Process, ref: Reference, reason: Any) -> bool:
+        """Let the monitor ``ref`` on ``process`` fire with ``reason``, though it lives on.
+
+        How a server makes a call fail in the caller, whose monitor it is, without ending.
+        Returns False if there is no such monitor.
+        """
+        watcher = None if process.watchers is None else process.watchers.pop(ref, None)
+        if watcher is None:
+            return False
+        if type(watcher) is RemoteWatcher:
+            watcher.remote.watchers.pop(ref, None)
+            self._report(process.pid, watcher.object, watcher.from_, ref, reason)
+        else:
+            self._fire(watcher, reason)  # type: ignore[arg-type]
+        return True
+
     def _report(
         self, sender: Pid, object_: Pid | Atom, to: Pid, ref: Reference, reason: Any
     ) -> None:

@@ -52,7 +52,7 @@ def stack(traceback: TracebackType | None) -> list[Any]:
     return frames[: -_STACK_DEPTH - 1 : -1]
 
 
-_OWN_MODULES: Final = ("pynode.process.scheduler", "pynode.process.task")
+_OWN_MODULES: Final = ("pynode.process.scheduler", "pynode.process.task", "pynode.behaviours.")
 
 
 def _atom(text: str) -> Any:
