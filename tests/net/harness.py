@@ -7,7 +7,8 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Self
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, TypeVar
 
 from pynode import etf
 from pynode.dist.control import Control, RegSend
@@ -17,6 +18,7 @@ from pynode.dist.seam import Payload, Peer
 from pynode.net import Net
 from pynode.terms import Atom, Pid
 
+T = TypeVar("T")
 LOOPBACK = (int(socket.AF_INET), "127.0.0.1")
 #: Twice the longest a loaded machine was seen to need, in seconds.
 PATIENCE = 20.0
@@ -94,6 +96,12 @@ def send(net: Net, node: str, value: Any, *, sender: int = 1, name: str = "inbox
     """Submit a message to the process registered as ``name`` on ``node``."""
     pid = Pid(Atom(net.config.name), sender, 0, net.creation)
     return net.submit(Atom(node), pid, RegSend(pid, Atom(name)), etf.encode_payload(value))
+
+
+async def outside(function: Callable[..., T], *arguments: Any) -> T:
+    """Call what blocks in a thread that ends with it; the loop goes on."""
+    with ThreadPoolExecutor(1) as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
 
 # --------------------------------------------------------------------------- scripted peer

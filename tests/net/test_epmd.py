@@ -1,0 +1,462 @@
+"""EPMD: messages, the registry, the embedded server, and registrations that last."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from pynode.dist import epmd as messages
+from pynode.dist.epmd import NodeEntry
+from pynode.dist.epmd_registry import MAX_PAST, Registry
+from pynode.errors import ConnectTimeout, EpmdError, NameTakenError, ProtocolError
+from pynode.net import EpmdServer, epmd_names
+from pynode.net.addresses import Endpoint
+from pynode.testing.beam import Beam
+from pynode.testing.epmd import Epmd, free_port
+
+from .conftest import MakeNet
+from .harness import LOOPBACK, PATIENCE, Script, outside, recorder
+
+# --------------------------------------------------------------------------- messages
+
+names = st.text(st.characters(exclude_characters="\0\n", exclude_categories=["Cs"]), min_size=1,
+                max_size=255)  # fmt: skip
+ports = st.integers(0, 0xFFFF)
+entries = st.builds(
+    NodeEntry, names, ports, st.integers(0, 255), st.integers(0, 255), ports, ports,
+    st.binary(max_size=64),
+)  # fmt: skip
+requests = st.one_of(
+    st.builds(messages.AliveRequest, entries),
+    st.builds(messages.PortRequest, names),
+    st.builds(messages.StopRequest, names),
+    st.sampled_from([messages.NamesRequest(), messages.DumpRequest(), messages.KillRequest()]),
+)
+
+
+@given(requests)
+def test_a_request_is_read_as_it_was_written(request: messages.Request) -> None:
+    data = messages.encode_request(request)
+    assert int.from_bytes(data[:2], "big") == len(data) - 2
+    assert messages.parse_request(data[2:]) == request
+
+
+@given(entries, st.integers(4, 0xFFFFFFFF))
+def test_replies_are_read_as_they_were_written(entry: NodeEntry, creation: int) -> None:
+    assert messages.parse_port_reply(messages.port_reply(entry)) == entry
+    reply = messages.alive_reply(entry, creation)
+    for cut in range(len(reply)):
+        assert messages.parse_alive_reply(reply[:cut]) is None
+    answer = messages.parse_alive_reply(reply)
+    assert answer is not None
+    expected = creation if entry.highest >= 6 else creation % 3 + 1
+    assert answer == (0, expected)
+
+
+@given(st.binary(max_size=64))
+@settings(max_examples=300)
+def test_parse_or_protocol_error(data: bytes) -> None:
+    for parse in (
+        messages.parse_request,
+        messages.parse_port_reply,
+        messages.parse_alive_reply,
+        messages.parse_names_reply,
+    ):
+        for text in (data, b"w\0" + data, b"x" + data, b"z" + data, b"\0\0\x11\x11name " + data):
+            try:
+                parse(text)
+            except ProtocolError:
+                continue
+
+
+def test_the_bytes_of_the_specification() -> None:
+    alive = messages.AliveRequest(NodeEntry("ab", 0x1234, 77))
+    assert messages.encode_request(alive) == b"\x00\x0fx\x12\x34M\0\0\x06\0\x05\0\x02ab\0\0"
+    assert messages.alive_reply(alive.entry, 0x01020304) == b"v\0\1\2\3\4"
+    assert messages.alive_reply(alive.entry, None) == b"v\1\0\0\0\x63"
+    assert messages.alive_reply(NodeEntry("a", 1, highest=5), None) == b"y\1\0\x63"
+    assert messages.port_reply(None) == b"w\1"
+    names = messages.names_reply(4369, [NodeEntry("ab", 5)])
+    assert names == b"\0\0\x11\x11name ab at port 5\n"
+    assert messages.parse_names_reply(names) == (4369, [("ab", 5)])
+
+
+# --------------------------------------------------------------------------- the registry
+
+
+def test_creations_count_from_the_time_and_never_repeat() -> None:
+    registry = Registry(4369)
+    assert registry.register(NodeEntry("a", 1), 1, now=1000) == 1001
+    assert registry.register(NodeEntry("b", 1), 2, now=1000) == 1001
+    assert registry.register(NodeEntry("a", 1), 3, now=1000) is None
+    assert registry.unregister(1) == "a"
+    assert registry.register(NodeEntry("a", 2), 3, now=900) == 1002
+    assert registry.unregister(99) is None
+    assert registry.names == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize("now", [0, 2, 0xFFFFFFFE, 0xFFFFFFFF])
+def test_no_creation_from_0_to_3(now: int) -> None:
+    registry = Registry(4369)
+    for life in range(8):
+        creation = registry.register(NodeEntry("a", 1), life, now)
+        assert creation is not None
+        assert 4 <= creation <= 0xFFFFFFFF
+        registry.unregister(life)
+
+
+def test_the_past_is_bounded() -> None:
+    registry = Registry(4369)
+    for number in range(MAX_PAST + 10):
+        registry.register(NodeEntry(f"n{number}", 1), number, now=1000)
+        registry.unregister(number)
+    assert registry.register(NodeEntry("n0", 1), 0, now=1) == 4
+    assert registry.register(NodeEntry("n1009", 1), 1, now=1) == 1002
+
+
+def test_what_is_for_this_host_only() -> None:
+    registry = Registry(4369, relaxed_command_check=True)
+    registry.register(NodeEntry("a", 5), 1, now=1000)
+    for request in (
+        messages.AliveRequest(NodeEntry("b", 1)),
+        messages.DumpRequest(),
+        messages.KillRequest(),
+        messages.StopRequest("a"),
+    ):
+        assert registry.answer(request, 2, local=False, now=1) == (b"", False, None, False)
+    answer = registry.answer(messages.PortRequest("a"), 2, local=False, now=1)
+    assert messages.parse_port_reply(answer.data) == NodeEntry("a", 5)
+    dump = registry.answer(messages.DumpRequest(), 2, local=True, now=1).data
+    assert dump[4:] == b"active name     <a> at port 5, fd = 1\n\0"
+
+
+# --------------------------------------------------------------------------- the server
+
+
+async def ask(port: int, data: bytes) -> bytes:
+    script = await Script.connect(port)
+    script.write_raw(data)
+    answer = await script.read_end()
+    await script.close()
+    return answer
+
+
+async def alive(port: int, name: str, **fields: Any) -> tuple[Script, bytes]:
+    """Register ``name`` and keep the connection."""
+    script = await Script.connect(port)
+    request = messages.AliveRequest(NodeEntry(name, 7777, **fields))
+    script.write_raw(messages.encode_request(request))
+    async with asyncio.timeout(PATIENCE):
+        head = await script.reader.readexactly(1)
+        rest = await script.reader.readexactly(5 if head == b"v" else 3)
+    return script, head + rest
+
+
+async def until_names(port: int, expected: set[str]) -> None:
+    """Wait until the EPMD there has just those names."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                found = {name for name, _ in await epmd_names(port=port)}
+            except EpmdError:
+                found = None
+            if found == expected:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_name_lives_as_long_as_its_connection(epmd: EpmdServer) -> None:
+    script, reply = await alive(epmd.port, "a")
+    assert reply[:2] == b"v\0"
+    again, refused = await alive(epmd.port, "a")
+    assert refused == b"v\1\0\0\0\x63"
+    assert await again.read_end() == b""
+    await again.close()
+    old, short = await alive(epmd.port, "old", highest=5)
+    assert short[:2] == b"y\0"
+    assert 1 <= int.from_bytes(short[2:], "big") <= 3
+    assert await epmd_names(port=epmd.port) == [("old", 7777), ("a", 7777)]
+    await script.close()
+    await until_names(epmd.port, {"old"})
+    script, later = await alive(epmd.port, "a")
+    assert int.from_bytes(later[2:], "big") == int.from_bytes(reply[2:], "big") + 1
+    script.write_raw(b"more than it may say")
+    assert await script.read_end() == b""
+    await script.close()
+    await until_names(epmd.port, {"old"})
+    await old.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0",
+        b"\xff\xff",
+        b"\0\1?",
+        b"\0\1nn",
+        b"\0\2z\0",
+        b"\0\5z\xff\xfe\xfd\xfc",
+        b"\0\1x",
+        b"\0\x0ex\x12\x34M\0\0\x06\0\x05\0\xff\0\0\0",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"\0\2sa",
+    ],
+)
+async def test_nonsense_is_a_close(epmd: EpmdServer, data: bytes) -> None:
+    assert await ask(epmd.port, data) == b""
+    assert (await epmd_names(port=epmd.port)) == []
+
+
+async def test_a_request_byte_by_byte(epmd: EpmdServer) -> None:
+    script, _ = await alive(epmd.port, "slow")
+    asking = await Script.connect(epmd.port)
+    for byte in messages.encode_request(messages.PortRequest("slow")):
+        asking.write_raw(bytes((byte,)))
+        await asking.writer.drain()
+    entry = messages.parse_port_reply(await asking.read_end())
+    assert entry == NodeEntry("slow", 7777)
+    await asking.close()
+    await script.close()
+
+
+async def test_too_many_connections_that_do_not_ask(epmd: EpmdServer) -> None:
+    idle = [await Script.connect(epmd.port) for _ in range(260)]
+    assert await epmd_names(port=epmd.port) == []
+    assert await idle[0].read_end() == b""
+    for script in idle:
+        await script.close()
+
+
+async def test_kill_and_stop_are_refused(epmd: EpmdServer) -> None:
+    script, _ = await alive(epmd.port, "a")
+    assert await ask(epmd.port, b"\0\1k") == b"NO"
+    assert await ask(epmd.port, b"\0\2sa") == b""
+    assert await epmd_names(port=epmd.port) == [("a", 7777)]
+    await script.close()
+
+
+async def test_relaxed_command_check() -> None:
+    ended = asyncio.Event()
+    server = EpmdServer(asyncio.get_running_loop(), relaxed_command_check=True, on_end=ended.set)
+    server.start([Endpoint(*LOOPBACK)], 0)
+    script, _ = await alive(server.port, "a")
+    assert await ask(server.port, b"\0\2sb") == b"NOEXIST"
+    assert await ask(server.port, b"\0\2sa") == b"STOPPED"
+    assert await script.read_end() == b""
+    await script.close()
+    other, _ = await alive(server.port, "b")
+    assert await ask(server.port, b"\0\1k") == b"OK"
+    assert ended.is_set()
+    assert not server.running
+    assert await other.read_end() == b""
+    await other.close()
+
+
+async def test_two_servers_on_one_port(epmd: EpmdServer) -> None:
+    second = EpmdServer(asyncio.get_running_loop())
+    with pytest.raises(OSError, match="in use"):
+        second.start([Endpoint(*LOOPBACK)], epmd.port)
+    second.stop()
+
+
+# --------------------------------------------------------------------------- registrations
+
+
+async def test_a_net_registers_and_leaves(make_net: MakeNet, epmd: EpmdServer) -> None:
+    net = await make_net("me@localhost", hidden=True)
+    assert await epmd_names(port=epmd.port) == [("me", net.port)]
+    assert net.creation > 3
+    await net.stop()
+    await until_names(epmd.port, set())
+
+
+async def test_the_name_is_taken_at_epmd(make_net: MakeNet) -> None:
+    first = await make_net("me@localhost")
+    second = await make_net("me@localhost", start=False)
+    with pytest.raises(NameTakenError, match="'me'"):
+        await second.start()
+    creation = first.creation
+    await first.stop()
+    await second.start()
+    assert second.creation == creation + 1
+
+
+async def test_no_epmd_and_none_may_be_started(make_net: MakeNet) -> None:
+    net = await make_net("me@localhost", start=False, epmd_port=free_port())
+    with pytest.raises(EpmdError, match="not running"):
+        await net.start()
+
+
+async def test_epmd_does_not_answer(make_net: MakeNet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        net = await make_net("me@localhost", start=False, epmd_port=port, timeouts={"epmd": 0.2})
+        with pytest.raises(ConnectTimeout, match="EPMD"):
+            await net.start()
+
+
+async def test_the_first_one_starts_epmd(make_net: MakeNet) -> None:
+    """... the second finds it; when the first stops, the second starts one again."""
+    port = free_port()
+    nets = [await make_net(f"n{n}@localhost", epmd_port=port, start_epmd=True) for n in range(3)]
+    assert [net.epmd is not None for net in nets] == [True, False, False]
+    creations = [net.creation for net in nets]
+    await nets[0].stop()
+    await until_names(port, {"n1", "n2"})
+    assert sum(net.epmd is not None for net in nets) == 1
+    await nets[0].start()
+    await until_names(port, {"n0", "n1", "n2"})
+    assert [net.creation for net in nets[1:]] == creations[1:]
+    assert nets[0].creation != creations[0]
+
+
+async def test_all_start_at_once(make_net: MakeNet) -> None:
+    port = free_port()
+    nets = [
+        await make_net(f"n{n}@localhost", epmd_port=port, start_epmd=True, start=False)
+        for n in range(5)
+    ]
+    await asyncio.gather(*(net.start() for net in nets))
+    await until_names(port, {f"n{n}" for n in range(5)})
+    assert sum(net.epmd is not None for net in nets) == 1
+
+
+async def test_cancelled_in_the_middle_of_the_start(make_net: MakeNet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        net = await make_net("me@localhost", start=False, epmd_port=mute.getsockname()[1])
+        starting = asyncio.create_task(net.start(), name="test-start")
+        await asyncio.wait([starting], timeout=0.1)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert not net.running
+
+
+async def test_connections_outlive_epmd(make_net: MakeNet, epmd: EpmdServer) -> None:
+    one, two = await make_net("one@localhost"), await make_net("two@localhost")
+    peer = await one.connect("two@localhost")
+    port = epmd.port
+    epmd.stop()
+    assert two.peer("one@localhost") is not None
+    epmd.start([Endpoint(*LOOPBACK)], port)
+    await until_names(port, {"one", "two"})
+    assert one.peers() == [peer]
+    assert recorder(one).of("down") == []
+
+
+# --------------------------------------------------------------------------- Erlang's own
+
+
+def erlang_names(port: int, *arguments: str) -> str:
+    environment = dict(os.environ, ERL_EPMD_PORT=str(port))
+    command = ["epmd", "-names", *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    ).stdout
+
+
+@pytest.fixture
+async def erlangs(no_complaints: None) -> AsyncIterator[Callable[[], Epmd]]:
+    started: list[Epmd] = []
+
+    def start() -> Epmd:
+        started.append(Epmd().start())
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.mark.beam
+async def test_epmd_reads_the_embedded_one(make_net: MakeNet) -> None:
+    port = free_port()
+    net = await make_net("naïve@localhost", epmd_port=port, start_epmd=True)
+    text = await outside(erlang_names, port)
+    assert f"epmd: up and running on port {port} with data:" in text
+    assert f"name naïve at port {net.port}" in text
+    kill = await outside(erlang_names, port, "-kill")
+    assert net.epmd is not None, kill
+
+
+@pytest.mark.beam
+async def test_a_beam_registers_with_the_embedded_one(epmd: EpmdServer) -> None:
+    node = Beam("beam", epmd=epmd.port, language="erlang")
+    try:
+        await outside(node.start)
+        assert {name for name, _ in await epmd_names(port=epmd.port)} == {"beam"}
+        found = await node.aeval("erl_epmd:names({127,0,0,1}).")
+        assert len(found[1]) == 1
+        creation = await node.aeval("erts_internal:get_creation().")
+        assert creation > 3
+        taken = await node.aeval(
+            '{ok, S} = gen_tcp:connect({127,0,0,1}, list_to_integer(os:getenv("ERL_EPMD_PORT")),'
+            " [binary, {active, false}]),"
+            ' ok = gen_tcp:send(S, <<0, 17, 120, 9:16, 77, 0, 6:16, 5:16, 4:16, "beam", 0:16>>),'
+            " {ok, R} = gen_tcp:recv(S, 0), R."
+        )
+        assert taken == b"v\1\0\0\0\x63"
+        port = epmd.port
+        epmd.stop()
+        epmd.start([Endpoint(*LOOPBACK)], port)
+        started = asyncio.get_running_loop().time()
+        await until_names(port, {"beam"})
+        assert asyncio.get_running_loop().time() - started < 5 * 3
+    finally:
+        await outside(node.kill)
+    await until_names(port, set())
+
+
+@pytest.mark.beam
+async def test_registered_again_when_erlangs_epmd_returns(
+    make_net: MakeNet, erlangs: Callable[[], Epmd]
+) -> None:
+    server = erlangs()
+    net = await make_net("me@localhost", epmd_port=server.port)
+    creation = net.creation
+    assert creation > 3
+    server.stop()
+    server.start()
+    await until_names(server.port, {"me"})
+    assert net.creation == creation
+
+
+@pytest.mark.beam
+async def test_the_same_answers_as_erlangs(erlangs: Callable[[], Epmd], epmd: EpmdServer) -> None:
+    """Ours and theirs, asked the same; creations and ports apart, byte for byte."""
+    theirs = erlangs()
+    answers = []
+    for port in (theirs.port, epmd.port):
+        script, reply = await alive(port, "kept", node_type=72)
+        again, refused = await alive(port, "kept")
+        await again.close()
+        old, short = await alive(port, "old", highest=5)
+        wide, _ = await alive(port, "ünïcödé")
+        given = [
+            reply[:2],
+            refused,
+            short[:2],
+            await ask(port, b"\0\5zkept"),
+            await ask(port, b"\0\6zkept\0"),
+            await ask(port, b"\0\5znone"),
+            (await ask(port, b"\0\1n"))[4:],
+            await ask(port, b"\0\1k"),
+            await ask(port, b"\0\5skept"),
+            await ask(port, b"\0\1?"),
+            await ask(port, b"\0\0"),
+        ]
+        await old.close()
+        await until_names(port, {"kept", "ünïcödé"})
+        back, short = await alive(port, "old", highest=5)
+        given.append(short[:2])
+        for one in (script, wide, back):
+            await one.close()
+        answers.append(given)
+    assert answers[0] == answers[1]
