@@ -10,7 +10,7 @@ import secrets
 import socket
 import stat
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +61,10 @@ class Timeouts:
     """A call without a timeout of its own (OTP's default, 5 s)."""
     stop: float | None = 5.0
     """``Node.stop()``: how long processes may take to end before they are killed."""
+
+    def replace(self, **changes: float | None) -> Timeouts:
+        """Return these with some changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,7 @@ class Link:
             if not self.channel.closed:
                 self.channel.into = self.connection.get_buffer()
         finally:
-            self._net._batch_end()
+            self._net.sink.batch_end()
 
     def _on_control(self, message: Control, payload: Payload | None) -> None:
         self.signals_in += 1

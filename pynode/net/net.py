@@ -114,7 +114,7 @@ class Net:
         self,
         config: NodeConfig,
         local_flags: int,
-        sink: SignalSink,
+        sink: SignalSink | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         """Make one; nothing is opened before :meth:`start`.
@@ -122,11 +122,12 @@ class Net:
         Args:
             config: the node's settings.
             local_flags: the capabilities to offer (:func:`pynode.dist.flags.offered`).
-            sink: what takes the signals.
+            sink: what takes the signals; None: :meth:`attach` says it, before the first await
+                after :meth:`start`.
             telemetry: what counts; None: counters of its own.
         """
         self.config = config
-        self.sink = sink
+        self.sink: SignalSink = None  # type: ignore[assignment]  # until attached
         self.telemetry = telemetry or Telemetry()
         self.local = LocalNode(config.name, config.creation or 0, local_flags, config.long_names)
         #: The names, hosts (``"host"``) and name parts (``"name@"``) that may connect and be
@@ -149,7 +150,12 @@ class Net:
         self._epmd: EpmdServer | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._name_pool: dict[str, list[tuple[str, int]]] = {}
-        self._batch_end = getattr(sink, "batch_end", _nothing)
+        if sink is not None:
+            self.attach(sink)
+
+    def attach(self, sink: SignalSink) -> None:
+        """Say what takes the signals."""
+        self.sink = sink
 
     # ------------------------------------------------------------------ start and stop
 
@@ -256,6 +262,19 @@ class Net:
         if self.telemetry.hooks:
             self.telemetry.emit("epmd_started", addresses=server.addresses(), port=server.port)
         return True
+
+    async def flush(self, timeout: float | None) -> None:
+        """Wait until the kernel has all that is queued for connected peers, ``timeout`` s at most.
+
+        A peer that does not read in that time loses what is left; what waits for a connection
+        that is still being made is not waited for.
+        """
+        links = [link for link in self._links.values() if link.queued_bytes]
+        if links:
+            waiting = [self.own_task(link.drained(), "pynode net flush") for link in links]
+            await asyncio.wait(waiting, timeout=timeout)
+            for task in waiting:
+                task.cancel()
 
     async def stop(self) -> None:
         """Close everything at once, and wait until no task of this net is left.
@@ -740,10 +759,6 @@ class Net:
             if self.telemetry.hooks:
                 self.telemetry.emit("tick_timeout", node=name)
             self._link_lost(link, NET_TICK_TIMEOUT)
-
-
-def _nothing() -> None:
-    """Stand in for a sink that does not ask for the end of a batch."""
 
 
 def _atom(node: Atom | str) -> Atom:

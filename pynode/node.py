@@ -1,0 +1,513 @@
+"""The node: its parts, joined, and the words a program speaks to them with.
+
+Nothing is done here: :class:`Node` makes the network, the runtime and the services, hands each
+the other's half of the seam, and passes calls on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
+
+from pynode.behaviours import gen
+from pynode.behaviours.start import start as start_server
+from pynode.config import Limits, NodeConfig, Timeouts, find_cookie, full_name, has_long_host
+from pynode.dist.flags import offered
+from pynode.errors import ConfigError, NodeDown
+from pynode.net import Net
+from pynode.policy import Policy, default_policy
+from pynode.process.process import Process, current_process
+from pynode.process.runtime import Dest, Runtime
+from pynode.services import Services
+from pynode.telemetry import Telemetry
+from pynode.terms import Atom, Pid, Reference
+from pynode.thread import NodeThread
+
+if TYPE_CHECKING:
+    from pynode.behaviours.names import ServerName, ServerRef
+    from pynode.dist.seam import Peer
+    from pynode.process.body import Body, CoroutineFunction
+    from pynode.services.global_ import Global
+    from pynode.services.rpc import Erpc, Rpc
+
+__all__ = ["Node"]
+
+P = ParamSpec("P")
+
+
+class _Start:
+    """``await Node.start(name, ...)`` starts a node, ``await node.start(Server, ...)`` a server.
+
+    The one word of OTP for both; which is meant shows in what it is asked of.
+    """
+
+    @overload
+    def __get__(self, node: None, owner: type[Node]) -> Callable[..., Any]: ...
+    @overload
+    def __get__(self, node: Node, owner: type[Node]) -> Callable[..., Any]: ...
+    def __get__(self, node: Node | None, owner: type[Node]) -> Callable[..., Any]:
+        return owner._started if node is None else node._start_server
+
+
+class Node:
+    """A node of an Erlang cluster, living on the event loop it is started on.
+
+    ::
+
+        async with Node("py@myhost", cookie="pubsub") as node:
+            await node.connect("node1@myhost")
+
+    or ``node = await Node.start(...)`` and later ``await node.stop()``, in the same task or in
+    another one.  ``with Node.in_thread(...)`` gives it a thread and a loop of its own.  Any
+    number of nodes may live in one interpreter.  One object is started once.
+
+    Methods that send speak as the current process where they are called in one of this node, and
+    as :attr:`main` elsewhere.  Sends, links and monitors may be called from any thread; the rest
+    belongs on the loop's.
+
+    Args:
+        name: ``"py"``, ``"py@host"``; a host with a dot in it makes it a node with long names,
+            which can only connect to such.
+        cookie: the secret shared with the other nodes; None: ``cookie_file``, the environment
+            variable ``PYNODE_COOKIE``, or ``~/.erlang.cookie``, whose mode is checked.
+        hidden: connect to whom it is told to and stay out of ``nodes()``, ``:global`` and the
+            mesh.
+        long_names: None: by the name.
+        listen: address to listen on; None: where the host of the name resolves.
+        port: port to listen on; 0: any.
+        epmd_port: None: the environment variable ``ERL_EPMD_PORT``, or 4369.
+        start_epmd: start an embedded EPMD where none runs.
+        connect_all: take part in the full mesh of ``:global``.
+        prevent_overlapping_partitions: as kernel's parameter of this name.
+        cookies: other cookies for single peers, by node name.
+        net_ticktime: seconds; peers silent for this long (give or take a quarter) are given up.
+        timeouts, limits: see :mod:`pynode.config`.
+        policy: what peers may do here, see :mod:`pynode.policy`.
+
+    Raises:
+        ConfigError: an option cannot be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cookie: str | bytes | None = None,
+        cookie_file: str | Path | None = None,
+        hidden: bool = False,
+        long_names: bool | None = None,
+        listen: str | None = None,
+        port: int = 0,
+        epmd_port: int | None = None,
+        start_epmd: bool = True,
+        connect_all: bool = True,
+        prevent_overlapping_partitions: bool = True,
+        cookies: dict[str, str | bytes] | None = None,
+        net_ticktime: float | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        policy: Policy = default_policy,
+    ) -> None:
+        name = full_name(str(name), long_names=long_names)
+        timeouts = timeouts or Timeouts()
+        if net_ticktime is not None:
+            timeouts = timeouts.replace(net_ticktime=net_ticktime)
+        self.config: Final = NodeConfig(
+            name=name,
+            cookie=find_cookie(cookie, file=cookie_file),
+            hidden=hidden,
+            long_names=has_long_host(name),
+            listen=listen,
+            port=port,
+            epmd_port=_epmd_port() if epmd_port is None else epmd_port,
+            start_epmd=start_epmd,
+            connect_all=connect_all,
+            prevent_overlapping_partitions=prevent_overlapping_partitions,
+            cookies={str(peer): find_cookie(own) for peer, own in (cookies or {}).items()},
+            timeouts=timeouts,
+            limits=limits or Limits(),
+        )
+        #: The node's name, an :class:`Atom` as in pids and messages.
+        self.name: Final = Atom(name)
+        self.telemetry: Final = Telemetry()
+        self._policy = policy
+        self._net: Net | None = None
+        self._runtime: Runtime | None = None
+        self._services: Services | None = None
+        self._stopping: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        if self._stopping is not None:
+            state = "stopped"
+        else:
+            state = "running" if self._services is not None else "not started"
+        return f"<Node {self.name} {state}>"
+
+    # ------------------------------------------------------------------ start and stop
+
+    start = _Start()
+
+    @classmethod
+    async def _started(cls, name: str, **options: Any) -> Node:
+        """Make a node and start it; the options are those of :class:`Node`.
+
+        Raises:
+            ConfigError: an option cannot be used, or the address cannot be listened on.
+            NameTakenError: EPMD has a node of this name.
+            EpmdError: no EPMD, and none can be started.
+        """
+        node = cls(name, **options)
+        await node._start()
+        return node
+
+    async def _start(self) -> None:
+        if self._net is not None:
+            raise NodeDown(f"{self.name} was started before; a Node object is started once")
+        config = self.config
+        self._net = net = Net(config, offered(hidden=config.hidden), telemetry=self.telemetry)
+        try:
+            await net.start()
+            # Until the next await nothing can connect, so the two halves meet before any signal.
+            self._runtime = runtime = Runtime(
+                self.name,
+                net.creation,
+                limits=config.limits,
+                telemetry=self.telemetry,
+                policy=self._policy,
+            )
+            runtime.node = self
+            runtime.attach(net)
+            net.attach(runtime)
+            services = Services(runtime, net, config)
+            services.start()
+            self._services = services
+        except BaseException:
+            await self._tear_down()
+            raise
+
+    async def stop(self) -> None:
+        """Leave the cluster: end all processes, close all connections at once, free the name.
+
+        Processes end with reason ``shutdown``; what they, and everybody before, sent is handed
+        to the network first, within ``Timeouts.stop``.  May be called again, and from any task of
+        the loop; every call returns when the node is down.
+        """
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
+            return
+        self._stopping = asyncio.get_running_loop().create_future()
+        try:
+            await self._tear_down()
+        finally:
+            self._stopping.set_result(None)
+
+    async def _tear_down(self) -> None:
+        services, self._services = self._services, None
+        if services is not None:
+            await services.stop()
+        if self._runtime is not None:
+            await self._runtime.stop(self.config.timeouts.stop)
+        if self._net is not None:
+            await self._net.flush(self.config.timeouts.stop)
+            await self._net.stop()
+
+    async def __aenter__(self) -> Node:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @classmethod
+    def in_thread(cls, name: str, **options: Any) -> NodeThread:
+        """Return a node on a thread of its own, for ``with``; the options are the node's.
+
+        The node goes on ticking and serving while the program computes.
+        """
+        return NodeThread(lambda: cls(name, **options))
+
+    # ------------------------------------------------------------------ the parts
+
+    @property
+    def runtime(self) -> Runtime:
+        """The processes.
+
+        Raises:
+            NodeDown: the node is not running.
+        """
+        if self._runtime is None or self._services is None:
+            raise NodeDown(f"{self.name} is not running")
+        return self._runtime
+
+    @property
+    def net(self) -> Net:
+        """The connections.
+
+        Raises:
+            NodeDown: the node is not running.
+        """
+        if self._net is None or self._services is None:
+            raise NodeDown(f"{self.name} is not running")
+        return self._net
+
+    @property
+    def services(self) -> Services:
+        """The processes that every node has.
+
+        Raises:
+            NodeDown: the node is not running.
+        """
+        if self._services is None:
+            raise NodeDown(f"{self.name} is not running")
+        return self._services
+
+    @property
+    def global_(self) -> Global:
+        """The names of the cluster (``:global``)."""
+        return self.services.global_
+
+    @property
+    def rpc(self) -> Rpc:
+        """Calls of functions on other nodes, as ``:rpc`` has them."""
+        return self.services.rpc
+
+    @property
+    def erpc(self) -> Erpc:
+        """Calls of functions on other nodes, as ``:erpc`` has them."""
+        return self.services.erpc
+
+    @property
+    def main(self) -> Process:
+        """The process that speaks for code outside any process; ``await node.main.receive()``."""
+        return self.runtime.main
+
+    @property
+    def creation(self) -> int:
+        """What tells this life of the node from others of the same name."""
+        return self.runtime.creation
+
+    def actor(self) -> Process:
+        """Return the process that acts: the current one, if it is of this node, or ``main``."""
+        process = current_process()
+        if process is not None and process.runtime is self._runtime:
+            return process
+        return self.main
+
+    def _act(
+        self,
+        method: Callable[Concatenate[Runtime, Process, P], Any],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Any:
+        runtime = self.runtime
+        process = self.actor()
+        if threading.get_ident() == runtime.thread_id:
+            return method(runtime, process, *args, **kwargs)
+        return runtime.call_threadsafe(process, method, runtime, process, *args, **kwargs)
+
+    # ------------------------------------------------------------------ other nodes
+
+    async def connect(self, node: Atom | str) -> None:
+        """Connect to ``node``; at once where there is a connection.
+
+        Sending to a node connects by itself; this is for those who want to know.
+
+        Raises:
+            ConnectError: its children name the cause.
+        """
+        await self.net.connect(str(node))
+
+    def disconnect(self, node: Atom | str) -> bool:
+        """Close the connection to ``node``; False if there was none (``disconnect_node/1``).
+
+        Links and monitors to it end with ``noconnection`` before this returns.
+        """
+        return self.net.disconnect(str(node))
+
+    async def ping(self, node: Atom | str) -> bool:
+        """Return whether ``node`` answers (``net_adm:ping/1``); connects where needed."""
+        return await self.services.ping(Atom(str(node)))
+
+    def nodes(self, kind: str = "visible") -> list[Atom]:
+        """Return the nodes this one is connected to (``nodes/1``).
+
+        Args:
+            kind: "visible", "hidden", "connected" (both), or "this".
+        """
+        if kind == "this":
+            return [self.name]
+        if kind not in ("visible", "hidden", "connected"):
+            raise ValueError(f"kind is visible, hidden, connected or this, not {kind!r}")
+        peers: Iterable[Peer] = self.net.peers()
+        return [p.name for p in peers if kind == "connected" or p.hidden == (kind == "hidden")]
+
+    def set_cookie(self, node: Atom | str, cookie: str | bytes) -> None:
+        """Use ``cookie`` with ``node`` from the next connection on (``set_cookie/2``)."""
+        self.net.set_cookie(str(node), find_cookie(cookie))
+
+    def monitor_nodes(self, flag: bool = True, **options: Any) -> None:
+        """Have ``{nodeup, Node}`` and ``{nodedown, Node}`` sent to the acting process.
+
+        The options are those of :meth:`Runtime.monitor_nodes`.
+        """
+        self._act(Runtime.monitor_nodes, flag, **options)
+
+    def monitor_node(self, node: Atom | str, flag: bool = True) -> None:
+        """Have ``{nodedown, Node}`` sent to the acting process (``monitor_node/2``)."""
+        self._act(Runtime.monitor_node, node, flag)
+
+    # ------------------------------------------------------------------ processes
+
+    def spawn(self, body: CoroutineFunction | Body, *args: Any, **options: Any) -> Pid:
+        """Start a process, and return its pid at once.
+
+        ``body`` is ``async def body(process, *args)``; the options are those of
+        :meth:`Runtime.spawn`.
+        """
+        return self.runtime.spawn(body, *args, **options).pid
+
+    def spawn_link(self, body: CoroutineFunction | Body, *args: Any, **options: Any) -> Pid:
+        """Start a process linked to the acting one (``spawn_link/1``)."""
+        return self.spawn(body, *args, link_to=self.actor().pid, **options)
+
+    def spawn_monitor(
+        self, body: CoroutineFunction | Body, *args: Any, **options: Any
+    ) -> tuple[Pid, Reference]:
+        """Start a process and monitor it (``spawn_monitor/1``)."""
+        pid = self.spawn(body, *args, **options)
+        return pid, self.monitor(pid)
+
+    async def _start_server(
+        self,
+        server: Any,
+        *args: Any,
+        name: ServerName | None = None,
+        link: bool = False,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> Pid:
+        """Start ``server(*args, **kwargs)``, wait for its ``init``, and return its pid.
+
+        Args:
+            server: a class: :class:`GenServer`, :class:`Agent`, :class:`GenEventManager`, or
+                :class:`GenEventHandler` (a manager with that handler).
+            name: local, ``("global", name)``, or ``("via", module, name)``.
+            link: link it to the acting process.
+            timeout: seconds for ``init``; None for ever.
+
+        Raises:
+            AlreadyStarted: the name is taken.
+            StartIgnored: ``init`` declined.
+            StartError: ``init`` failed, or took too long.
+        """
+        return await start_server(
+            self.runtime,
+            server,
+            *args,
+            name=name,
+            link_to=self.actor().pid if link else None,
+            timeout=timeout,
+            **kwargs,
+        )
+
+    def send(self, dest: Dest, message: Any) -> None:
+        """Send ``message`` to a pid, a name, ``(name, node)`` or an alias; never waits.
+
+        See :meth:`Runtime.send` for order, loss and errors.
+        """
+        self._act(Runtime.send, dest, message)
+
+    def exit(self, to: Pid | Reference, reason: Any) -> None:
+        """Send an exit signal (``exit/2``)."""
+        self._act(Runtime.exit, to, reason)
+
+    def link(self, to: Pid) -> None:
+        """Link the acting process to ``to``."""
+        self._act(Runtime.link, to)
+
+    def unlink(self, to: Pid) -> None:
+        """Take the link to ``to`` away."""
+        self._act(Runtime.unlink, to)
+
+    def monitor(self, target: Any, **options: Any) -> Reference:
+        """Watch a pid, a name or ``(name, node)``; options of :meth:`Runtime.monitor`."""
+        found: Reference = self._act(Runtime.monitor, target, **options)
+        return found
+
+    def demonitor(self, ref: Reference, *, flush: bool = False, info: bool = False) -> bool:
+        """End a monitor (``demonitor/2``)."""
+        return bool(self._act(Runtime.demonitor, ref, flush=flush, info=info))
+
+    async def drain(self, dest: Pid | Atom | str) -> None:
+        """Wait until the node of ``dest`` takes signals again without delay."""
+        await self.runtime.drain(dest)
+
+    def register(self, name: Atom | str, pid: Pid) -> None:
+        """Register a process of this node under a local name (``register/2``)."""
+        self.runtime.register(name, pid)
+
+    def unregister(self, name: Atom | str) -> None:
+        """Free a local name (``unregister/1``)."""
+        self.runtime.unregister(name)
+
+    def whereis(self, name: Atom | str) -> Pid | None:
+        """Return the process of a local name, or None (``whereis/1``)."""
+        return self.runtime.whereis(name)
+
+    def registered(self) -> list[Atom]:
+        """Return all local names (``registered/0``)."""
+        return self.runtime.registered()
+
+    def make_ref(self) -> Reference:
+        """Return a new reference (``make_ref/0``)."""
+        return self.runtime.make_ref()
+
+    # ------------------------------------------------------------------ gen
+
+    async def call(
+        self,
+        server: ServerRef,
+        request: Any,
+        *,
+        timeout: float | None = gen.DEFAULT_TIMEOUT,
+        text: bool = False,
+    ) -> Any:
+        """Call a GenServer on any node, and return its reply; see :func:`gen.call`."""
+        return await gen.call(self.actor(), server, request, timeout, text=text)
+
+    def cast(self, server: ServerRef, request: Any) -> None:
+        """Cast to a GenServer on any node; nobody there is no error."""
+        self._act(_cast, server, request)
+
+    async def stop_server(
+        self, server: ServerRef, reason: Any = gen.NORMAL, *, timeout: float | None = None
+    ) -> None:
+        """Stop a server with ``reason``, and wait for its end (``gen_server:stop/3``)."""
+        await gen.stop(self.actor(), server, reason, timeout)
+
+
+def _cast(runtime: Runtime, process: Process, server: Any, request: Any) -> None:
+    gen.cast(process, server, request)
+
+
+def _epmd_port() -> int:
+    text = os.environ.get("ERL_EPMD_PORT")
+    if not text:
+        return 4369
+    try:
+        port = int(text)
+    except ValueError:
+        port = 0
+    if not 0 < port < 65536:
+        raise ConfigError(f"ERL_EPMD_PORT is {text!r}, which is no port")
+    return port
