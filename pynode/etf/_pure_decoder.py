@@ -38,6 +38,7 @@ _PYTHON: Final = {"true": True, "false": False, "nil": None}
 _atoms: Final[dict[bytes, Any]] = {}
 _pids: Final[dict[bytes, Pid]] = {}
 
+_keep_wire: Final[Any] = Pid.__dict__["_wire"].__set__
 _int_at: Final = struct.Struct(">i").unpack_from
 _uint_at: Final = struct.Struct(">I").unpack_from
 _short_at: Final = struct.Struct(">H").unpack_from
@@ -49,6 +50,7 @@ _old_port_at: Final = struct.Struct(">IB").unpack_from
 _v4_port_at: Final = struct.Struct(">QI").unpack_from
 
 # What a frame of the stack builds.
+_FEW: Final = 128  # items of a map that is not looked at for keys of one hash
 _ROOT: Final = 0
 _TUPLE: Final = 1
 _MAP: Final = 2
@@ -96,9 +98,7 @@ def decode_prefix(
     return decode_payload(data, offset + 1, (), text=text, limits=limits)
 
 
-def _decode_compressed(
-    data: bytes, offset: int, text: bool, limits: Limits
-) -> tuple[Any, int]:
+def _decode_compressed(data: bytes, offset: int, text: bool, limits: Limits) -> tuple[Any, int]:
     if len(data) < offset + 5:
         raise DecodeError("truncated", offset)
     (size,) = _uint_at(data, offset + 1)
@@ -141,25 +141,21 @@ def decode_payload(
     Raises:
         DecodeError: the bytes are no term, or one beyond the limits; with the offset.
     """
-    return _decode(_as_bytes(data), offset, atoms, text, limits)
-
-
-def _as_bytes(data: Any) -> bytes:
-    return data if type(data) is bytes else bytes(data)
-
-
-def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its tags cost no call
-    data: bytes, pos: int, atoms: Sequence[Any], text: bool, limits: Limits
-) -> tuple[Any, int]:
+    if type(data) is not bytes:
+        data = bytes(data)
+    pos = offset
     size = len(data)
     max_depth = limits.depth
     budget = limits.elements
     known = _atoms.get
+    known_pid = _pids.get
     leaves = _LEAVES
+    maps: dict[int, bytes] = {}
     items: list[Any] = []
     add = items.append
     frame = _ROOT
-    extra: Any = None
+    extra: Any = None  # what the frame's end needs beside its items
+    new_extra: Any = None
     steps: Iterator[None] = repeat(None, 1)
     stack: list[tuple[Iterator[None], list[Any], Callable[[Any], None], int, Any]] = []
     try:
@@ -189,6 +185,13 @@ def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its
                         add(data[pos + 5 : end])
                     pos = end
                     continue
+                if tag == 88 and data[pos + 1] == 119:
+                    wire = data[pos : pos + 15 + data[pos + 2]]
+                    found = known_pid(wire)
+                    if found is not None:
+                        add(found)
+                        pos += len(wire)
+                        continue
                 if tag == 104 or tag == 105:
                     if tag == 104:
                         count = data[pos + 1]
@@ -200,11 +203,11 @@ def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its
                         add(())
                         pos = end
                         continue
-                    new_frame, new_extra = _TUPLE, None
+                    new_frame = _TUPLE
                 elif tag == 108:
                     count = _uint_at(data, pos + 1)[0]
                     end = pos + 5
-                    new_frame, new_extra = _LIST, None
+                    new_frame = _LIST
                 elif tag == 98:
                     add(_int_at(data, pos + 1)[0])
                     pos += 5
@@ -220,13 +223,22 @@ def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its
                         add({})
                         pos = end
                         continue
-                    new_frame, new_extra = _MAP, pos
+                    new_frame = _MAP
+                    new_extra = pos
                 elif tag == 70:
                     found = _float_at(data, pos + 1)[0]
                     if not isfinite(found):
                         raise DecodeError("a float that is not finite", pos)
                     add(found)
                     pos += 9
+                    continue
+                elif tag == 107:
+                    found, end = _string(data, pos, atoms)
+                    budget -= len(found)
+                    if budget < 0:
+                        raise DecodeError("more elements than Limits.elements", pos)
+                    add(found)
+                    pos = end
                     continue
                 elif tag == 82:
                     index = data[pos + 1]
@@ -249,13 +261,14 @@ def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its
                         add(Record(module, name, exported, ()))
                         pos = end
                         continue
-                    new_frame, new_extra = _RECORD, (names, exported, module, name)
+                    new_frame = _RECORD
+                    new_extra = (names, exported, module, name)
                 else:
                     handler = leaves.get(tag)
                     if handler is None:
                         raise DecodeError(_unknown(tag), pos)
                     found, pos = handler(data, pos, atoms)
-                    add(found)
+                    add(_text(found) if text and tag == 77 else found)
                     continue
                 # A container with something in it.
                 if count > size - end:
@@ -273,6 +286,9 @@ def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its
                 items = []
                 add = items.append
                 pos = end
+                if count >= _RUN_FROM and new_frame == _LIST and data[end] in _RUNS:
+                    pos = _run(data, end, count, items)
+                    steps = repeat(None, count - len(items))
                 break
             else:
                 # ``items`` are complete, but for the tail of a list.
@@ -295,9 +311,13 @@ def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its
                         pos += 5
                         continue
                     elif tag == 107:
-                        string, pos = _string(data, pos, atoms)
+                        string, end = _string(data, pos, atoms)
+                        budget -= len(string)
+                        if budget < 0:
+                            raise DecodeError("more elements than Limits.elements", pos)
                         items += string
                         value = items
+                        pos = end
                     else:
                         frame = _TAIL
                         steps = repeat(None, 1)
@@ -305,14 +325,22 @@ def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its
                 elif frame <= _NESTED_KEY_MAP:
                     if frame == _ROOT:
                         return items[0], pos
-                    value = make_map(items, frame == _NESTED_KEY_MAP)
-                    if value is None:
-                        raise DecodeError("two keys of a map are one term", extra)
+                    value = None
+                    if frame == _MAP and len(items) < _FEW:
+                        pairs = iter(items)
+                        try:
+                            value = dict(zip(pairs, pairs, strict=True))
+                        except TypeError:  # a key that has no hash: an empty list, a charlist
+                            frame = _NESTED_KEY_MAP
+                    if value is None or len(value) << 1 != len(items):
+                        value = make_map(items, maps, nested=frame == _NESTED_KEY_MAP)
+                        if value is None:
+                            raise DecodeError("two keys of a map are one term", extra)
                 elif frame == _TAIL:
                     tail = items.pop()
                     value = ImproperList(items, tail) if items else tail
                 elif frame == _FUN:
-                    value = OpaqueFun(*extra, items)
+                    value = OpaqueFun(*extra, env=items)
                 else:
                     names, exported, module, name = extra
                     value = Record(module, name, exported, zip(names, items, strict=True))
@@ -324,14 +352,18 @@ def _decode(  # noqa: C901, PLR0912, PLR0915 - the loop is one piece so that its
         raise DecodeError("more than fits in memory", pos) from None
 
 
+def _as_bytes(data: Any) -> bytes:
+    return data if type(data) is bytes else bytes(data)
+
+
 def _unknown(tag: int) -> str:
     name = NAMES.get(tag)
     return f"unknown tag {tag}" if name is None else f"{name} ({tag}) has no place here"
 
 
-def _text(data: bytes) -> Any:
+def _text(data: Any) -> Any:
     try:
-        return data.decode()
+        return data.decode() if type(data) is bytes else data
     except UnicodeDecodeError:
         return data
 
@@ -408,6 +440,50 @@ def _node(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Atom, int]:
 # --------------------------------------------------------------------------- leaves
 
 
+def _run(data: bytes, pos: int, count: int, items: list[Any]) -> int:
+    """Read the numbers of equal tags that a list starts with, many at a time.
+
+    Stops early, and leaves the rest to the loop, at whatever it does not like.
+    """
+    size = len(data)
+    while count:
+        kind = _RUNS.get(data[pos]) if pos < size else None
+        if kind is None:
+            break
+        width, mark, one, many = kind
+        marks = data[pos : min(pos + width * min(count, _RUN), size - width + 1) : width]
+        run = len(marks) - len(marks.lstrip(mark))
+        if run < _RUN_FROM:
+            break
+        end = pos + width * run
+        if width == 2:
+            found: Sequence[Any] = data[pos + 1 : end : 2]
+        elif run == _RUN:
+            found = many(data, pos)
+        else:
+            found = [value for (value,) in one(data[pos:end])]
+        if width == 9 and not all(map(isfinite, found)):
+            break
+        items += found
+        count -= run
+        pos = end
+    return pos
+
+
+_RUN: Final = 128
+_RUN_FROM: Final = 8
+#: For numbers: their width, their tag, a reader for any count of them and one for a full run.
+_RUNS: Final[dict[int, tuple[int, bytes, Callable[..., Any], Callable[..., Any]]]] = {
+    tag: (
+        width,
+        bytes((tag,)),
+        struct.Struct(f">x{code}").iter_unpack,
+        struct.Struct(">" + f"x{code}" * _RUN).unpack_from,
+    )
+    for tag, width, code in ((97, 2, "B"), (98, 5, "i"), (70, 9, "d"))
+}
+
+
 def _string(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[list[int], int]:
     end = pos + 3 + _short_at(data, pos + 1)[0]
     if end > len(data):
@@ -460,24 +536,30 @@ def _bit_binary(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Any, int]:
 
 
 def _new_pid(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Pid, int]:
-    if data[pos + 1] == 119:
-        wire = data[pos : pos + 15 + data[pos + 2]]
-        known = _pids.get(wire)
-        if known is not None:
-            return known, pos + len(wire)
-        node, end = _node(data, pos + 1, atoms)
-        value = Pid(node, *_pid_at(data, end))
+    node, end = _node(data, pos + 1, atoms)
+    # The memo's key is the form without references to an atom cache.
+    wire = b"X" + node.wire + data[end : end + 12]
+    found = _pids.get(wire)
+    if found is None:
+        found = Pid(node, *_pid_at(data, end))
+        _keep_wire(found, wire)
         if len(_pids) >= _PID_MEMO_LIMIT:
             _pids.clear()
-        _pids[wire] = value
-        return value, end + 12
-    node, end = _node(data, pos + 1, atoms)
-    return Pid(node, *_pid_at(data, end)), end + 12
+        _pids[wire] = found
+    return found, end + 12
+
+
+def _old_creation(creation: int, pos: int) -> int:
+    """Refuse, as a BEAM does, what the two bits of the old identifiers' creation cannot be."""
+    if creation > 3:
+        raise DecodeError(f"a creation of {creation} in an old form", pos)
+    return creation
 
 
 def _old_pid(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Pid, int]:
     node, end = _node(data, pos + 1, atoms)
-    return Pid(node, *_old_pid_at(data, end)), end + 9
+    number, serial, creation = _old_pid_at(data, end)
+    return Pid(node, number, serial, _old_creation(creation, pos)), end + 9
 
 
 def _v4_port(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Port, int]:
@@ -492,7 +574,8 @@ def _new_port(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Port, int]:
 
 def _old_port(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Port, int]:
     node, end = _node(data, pos + 1, atoms)
-    return Port(node, *_old_port_at(data, end)), end + 5
+    number, creation = _old_port_at(data, end)
+    return Port(node, number, _old_creation(creation, pos)), end + 5
 
 
 def _newer_reference(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Reference, int]:
@@ -510,13 +593,13 @@ def _new_reference(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Referen
         raise DecodeError(f"a reference of {count} words", pos)
     node, end = _node(data, pos + 3, atoms)
     creation, *words = struct.unpack_from(f">B{count}I", data, end)
-    return Reference(node, creation, tuple(words)), end + 1 + 4 * count
+    return Reference(node, _old_creation(creation, pos), tuple(words)), end + 1 + 4 * count
 
 
 def _old_reference(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[Reference, int]:
     node, end = _node(data, pos + 1, atoms)
     word, creation = _old_port_at(data, end)
-    return Reference(node, creation, (word,)), end + 5
+    return Reference(node, _old_creation(creation, pos), (word,)), end + 5
 
 
 def _export(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[ExportFun, int]:
@@ -543,9 +626,7 @@ def _integer(data: bytes, pos: int) -> tuple[int, int]:
 # --------------------------------------------------------------------------- funs and records
 
 
-def _open_fun(
-    data: bytes, pos: int, atoms: Sequence[Any]
-) -> tuple[int, int, tuple[Any, ...]]:
+def _open_fun(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[int, int, Any]:
     """Read a fun up to its environment: how many values that has, where, and the other parts."""
     arity = data[pos + 5]
     uniq = data[pos + 6 : pos + 22]
@@ -597,7 +678,6 @@ _LEAVES: Final[dict[int, Callable[[bytes, int, Sequence[Any]], tuple[Any, int]]]
     101: _old_reference,
     102: _old_port,
     103: _old_pid,
-    107: _string,
     110: _small_big,
     111: _large_big,
     113: _export,

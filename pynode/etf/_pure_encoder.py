@@ -25,6 +25,7 @@ from pynode.terms.atom import Atom
 from pynode.terms.compound import BitString, ExportFun, ImproperList, OpaqueFun, Record
 from pynode.terms.identifiers import Pid, Port, Reference
 from pynode.terms.order import key_form
+from pynode.terms.term_map import TermMap
 
 __all__ = ["encode", "encode_payload"]
 
@@ -39,8 +40,8 @@ _head16: Final = struct.Struct(">BH").pack
 _pid: Final = struct.Struct(">III").pack
 _port: Final = struct.Struct(">QI").pack
 _bit_head: Final = struct.Struct(">BIB").pack
-_fun_head: Final = struct.Struct(">BI16sII").pack
-_NO_MORE: Final = iter(())
+_fun_head: Final = struct.Struct(">BIB16sII").pack
+_keep_wire: Final[Any] = Pid.__dict__["_wire"].__set__
 
 
 def encode(term: Any) -> bytes:
@@ -50,7 +51,7 @@ def encode(term: Any) -> bytes:
         EncodeError: a value in it is no Erlang term (NaN and infinities included), two keys of
             a map are one term, or it is nested deeper than ``Limits.depth``.
     """
-    return b"\x83" + encode_payload(term, records=True)
+    return _joined(term, True, b"\x83")
 
 
 def encode_payload(term: Any, *, records: bool = False) -> bytes:
@@ -64,16 +65,40 @@ def encode_payload(term: Any, *, records: bool = False) -> bytes:
     Raises:
         EncodeError: as :func:`encode`; nothing was sent.
     """
+    return _joined(term, records, b"")
+
+
+def _joined(term: Any, records: bool, version: bytes) -> bytes:
     try:
-        return b"".join(_encode(term, records))
+        return b"".join(_encode(term, records, version))
     except struct.error:
         raise EncodeError("a part of an identifier, or a length, is out of its range") from None
     except (RuntimeError, BufferError) as error:
         raise EncodeError(f"a value changed while it was encoded: {error}") from None
 
 
-def _encode(term: Any, records: bool) -> list[bytes]:
-    out: list[bytes] = []
+class _Output(list[bytes]):
+    """The parts of what was written, and how long those are that were measured."""
+
+    __slots__ = ("measured", "total")
+
+    measured: int
+    total: int
+
+    def length(self) -> int:
+        """Return the length of all; each part is looked at once, however often this is asked."""
+        try:
+            new = self[self.measured :]
+        except AttributeError:
+            self.measured = self.total = 0
+            new = self
+        self.total += sum(map(len, new))
+        self.measured = len(self)
+        return self.total
+
+
+def _encode(term: Any, records: bool, version: bytes) -> _Output:
+    out = _Output((version,))
     write = out.append
     values: Iterator[Any] = iter((term,))
     tail: Any = b""  # written when ``values`` is exhausted; not bytes: called
@@ -106,6 +131,11 @@ def _encode(term: Any, records: bool) -> list[bytes]:
                 values = iter(value)
                 tail = b""
                 break
+            elif kind is Pid:
+                try:
+                    write(value._wire)
+                except AttributeError:
+                    write(_new_pid(value))
             elif kind in leaves:
                 write(leaves[kind](value))
             else:
@@ -127,9 +157,7 @@ def _encode(term: Any, records: bool) -> list[bytes]:
 # --------------------------------------------------------------------------- containers
 
 
-def _open(
-    value: Any, out: list[bytes], records: bool, depth: int
-) -> tuple[Iterator[Any], Any] | None:
+def _open(value: Any, out: _Output, records: bool, depth: int) -> tuple[Iterator[Any], Any] | None:
     """Write the head of a container; return what follows and its tail, None where nothing does.
 
     Also takes leaves of derived classes, such as an IntEnum.
@@ -151,7 +179,7 @@ def _open(
     return opened
 
 
-def _list(value: list[Any], out: list[bytes]) -> tuple[Iterator[Any], Any] | None:
+def _list(value: list[Any], out: _Output) -> tuple[Iterator[Any], Any] | None:
     items = tuple(value)
     size = len(items)
     if size == 0:
@@ -172,13 +200,13 @@ def _integers(items: tuple[int, ...]) -> bytes:
     """A list of nothing but integers: STRING_EXT where that is what OTP would send."""
     low, high = min(items), max(items)
     size = len(items)
-    if 0 <= low and high < 256:
+    if low >= 0 and high < 256:
         if size <= 0xFFFF:
             return _head16(107, size) + bytes(items)
         body = bytearray(b"a") * (2 * size)
         body[1::2] = bytes(items)
-        return b"%b%bj" % (_head32(108, size), body)
-    if -0x80000000 <= low and high <= 0x7FFFFFFF:
+        return b"%b%bj" % (_head32(108, size), bytes(body))
+    if low >= -0x80000000 and high <= 0x7FFFFFFF:
         small = _SMALL
         parts = [small[item] if 0 <= item < 256 else _int(98, item) for item in items]
     else:
@@ -193,7 +221,7 @@ def _floats(items: tuple[float, ...]) -> bytes:
     return b"%b%bj" % (_head32(108, len(items)), body)
 
 
-def _tuple(value: tuple[Any, ...], out: list[bytes]) -> tuple[Iterator[Any], Any] | None:
+def _tuple(value: tuple[Any, ...], out: _Output) -> tuple[Iterator[Any], Any] | None:
     size = len(value)
     out.append(_TUPLE[size] if size < 256 else _head32(105, size))
     return (iter(value), b"") if size else None
@@ -206,13 +234,13 @@ _DISTINCT_KEYS: Final[tuple[frozenset[type], ...]] = (
 )
 
 
-def _map(value: Any, out: list[bytes]) -> tuple[Iterator[Any], Any] | None:
+def _map(value: Any, out: _Output) -> tuple[Iterator[Any], Any] | None:
     items = tuple(chain.from_iterable(value.items()))
     size = len(items) >> 1
     out.append(_head32(116, size))
     if size == 0:
         return None
-    if size > 1:
+    if size > 1 and type(value) is not TermMap:
         types = set(map(type, items[::2]))
         if not (types <= _DISTINCT_KEYS[0] or types <= _DISTINCT_KEYS[1]) and (
             len(set(map(key_form, items[::2]))) != size
@@ -221,26 +249,27 @@ def _map(value: Any, out: list[bytes]) -> tuple[Iterator[Any], Any] | None:
     return iter(items), b""
 
 
-def _improper(value: ImproperList, out: list[bytes]) -> tuple[Iterator[Any], Any] | None:
+def _improper(value: ImproperList, out: _Output) -> tuple[Iterator[Any], Any] | None:
     out.append(_head32(108, len(value.elements)))
     return chain(value.elements, (value.tail,)), b""
 
 
-def _fun(value: OpaqueFun, out: list[bytes]) -> tuple[Iterator[Any], Any] | None:
+def _fun(value: OpaqueFun, out: _Output) -> tuple[Iterator[Any], Any] | None:
     start = len(out)
-    out.append(b"")  # the head, whose length is known when all is written
+    before = out.length()
+    out.append(b"")  # the head, which has the length of all that follows
 
-    def close(out: list[bytes]) -> None:
-        out[start] = b""
-        size = 29 + sum(map(len, out[start:]))
-        head = (size, value.arity, value.uniq, value.index, len(value.env))
-        out[start] = struct.pack(">BIB16sII", 112, *head)
+    def close(out: _Output) -> None:
+        size = out.length() - before + 29
+        head = _fun_head(112, size, value.arity, value.uniq, value.index, len(value.env))
+        out[start] = head
+        out.total += len(head)
 
     parts = (value.module, value.old_index, value.old_uniq, value.pid)
     return chain(parts, value.env), close
 
 
-def _record(value: Record, out: list[bytes]) -> tuple[Iterator[Any], Any] | None:
+def _record(value: Record, out: _Output) -> tuple[Iterator[Any], Any] | None:
     names = tuple(name for name, _ in value.fields)
     out.append(_bit_head(67, len(names), value.exported))
     values = (item for _, item in value.fields)
@@ -303,7 +332,9 @@ def _node(value: Any) -> bytes:
 
 
 def _new_pid(value: Pid) -> bytes:
-    return b"X" + _node(value.node) + _pid(value.id, value.serial, value.creation)
+    wire = b"X" + _node(value.node) + _pid(value.id, value.serial, value.creation)
+    _keep_wire(value, wire)
+    return wire
 
 
 def _v4_port(value: Port) -> bytes:
@@ -363,7 +394,7 @@ _LEAVES: Final[dict[type, Callable[[Any], bytes]]] = {
     ExportFun: _export,
 }
 
-_Opener = Callable[[Any, list[bytes]], "tuple[Iterator[Any], Any] | None"]
+_Opener = Callable[[Any, _Output], "tuple[Iterator[Any], Any] | None"]
 
 _CONTAINERS: Final[dict[type, _Opener]] = {
     list: _list,

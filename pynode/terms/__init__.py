@@ -3,6 +3,7 @@
 from pynode.terms.atom import Atom, atom, elixir
 from pynode.terms.compound import BitString, ExportFun, ImproperList, OpaqueFun, Record
 from pynode.terms.identifiers import Pid, Port, Reference
+from pynode.terms.notation import format_elixir, format_erlang
 from pynode.terms.order import compare, identical, sort_key
 from pynode.terms.rebuild import copy_term
 from pynode.terms.term_map import TermMap
@@ -25,6 +26,8 @@ __all__ = [
     "compare",
     "copy_term",
     "elixir",
+    "format_elixir",
+    "format_erlang",
     "identical",
     "sort_key",
     "to_text",

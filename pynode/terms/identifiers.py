@@ -37,20 +37,22 @@ _set: Final = object.__setattr__
 class Pid(_Frozen):
     """A process identifier.  Prints as ``#PID<node1@host.59.0>``."""
 
-    __slots__ = ("_hash", "creation", "id", "node", "serial")
+    __slots__ = ("_hash", "_wire", "creation", "id", "node", "serial")
 
     node: Atom
     id: int
     serial: int
     creation: int
     _hash: int
+    _wire: bytes
+    """Its external form; kept by the codec once it was needed, unset before."""
 
-    def __init__(self, node: Atom, id: int, serial: int, creation: int) -> None:  # noqa: A002
-        _set(self, "node", node)
-        _set(self, "id", id)
-        _set(self, "serial", serial)
-        _set(self, "creation", creation)
-        _set(self, "_hash", hash((node, id, serial, creation)))
+    def __init__(self, node: Atom, id: int, serial: int, creation: int) -> None:
+        _pid_node(self, node)
+        _pid_id(self, id)
+        _pid_serial(self, serial)
+        _pid_creation(self, creation)
+        _pid_hash(self, hash((node, id, serial, creation)))
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -84,7 +86,7 @@ class Port(_Frozen):
     id: int
     creation: int
 
-    def __init__(self, node: Atom, id: int, creation: int) -> None:  # noqa: A002
+    def __init__(self, node: Atom, id: int, creation: int) -> None:
         _set(self, "node", node)
         _set(self, "id", id)
         _set(self, "creation", creation)
@@ -119,10 +121,10 @@ class Reference(_Frozen):
     _hash: int
 
     def __init__(self, node: Atom, creation: int, words: tuple[int, ...]) -> None:
-        _set(self, "node", node)
-        _set(self, "creation", creation)
-        _set(self, "words", words)
-        _set(self, "_hash", hash((words, creation, node)))
+        _reference_node(self, node)
+        _reference_creation(self, creation)
+        _reference_words(self, words)
+        _reference_hash(self, hash((words, creation, node)))
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -144,3 +146,16 @@ class Reference(_Frozen):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Reference, (self.node, self.creation, self.words)
+
+
+# The slots' own setters: half the time of object.__setattr__, which counts where each call makes
+# a reference.
+_pid_node: Final[Any] = Pid.__dict__["node"].__set__
+_pid_id: Final[Any] = Pid.__dict__["id"].__set__
+_pid_serial: Final[Any] = Pid.__dict__["serial"].__set__
+_pid_creation: Final[Any] = Pid.__dict__["creation"].__set__
+_pid_hash: Final[Any] = Pid.__dict__["_hash"].__set__
+_reference_node: Final[Any] = Reference.__dict__["node"].__set__
+_reference_creation: Final[Any] = Reference.__dict__["creation"].__set__
+_reference_words: Final[Any] = Reference.__dict__["words"].__set__
+_reference_hash: Final[Any] = Reference.__dict__["_hash"].__set__

@@ -77,7 +77,7 @@ def sort_key(term: Any, *, exact: bool = False) -> bytes:
     Raises:
         EncodeError: it is no term.
     """
-    return _build(term, exact, False)
+    return _build(term, exact, None)
 
 
 def identical(a: Any, b: Any) -> bool:
@@ -90,27 +90,41 @@ def identical(a: Any, b: Any) -> bool:
     """
     if type(a) is type(b) and type(a) in _COMPARED_BY_PYTHON:
         return bool(a == b)
-    return key_form(a) == key_form(b)
+    return bool(key_form(a) == key_form(b))
 
 
-def key_form(term: Any) -> Any:
+def key_form(term: Any, known: dict[int, bytes] | None = None) -> Any:
     """Return a hashable value that is equal for two terms exactly where ``=:=`` holds.
 
-    Its hash cannot be predicted by a peer, and takes no recursion.
+    Its hash cannot be predicted by a peer, and takes no recursion.  ``known`` remembers maps that
+    were met, by ``id()``: where keys hold maps whose keys hold maps, it keeps time linear.  It is
+    good as long as these maps live and do not change.
 
     Raises:
         EncodeError: it is no term.
     """
     kind = type(term)
-    if kind is bytes or kind is Atom or kind is Pid or kind is Reference:
+    if kind is bytes or kind is Atom or kind is Pid:
         return term
+    if kind is Reference:
+        return _shortest(term) if term.words[-1:] == (0,) else term
     if kind is str:
         return _utf8(term)
     if kind is int and -_PREDICTABLE < term < _PREDICTABLE:
         return term
     if term is True or term is False or term is None:
         return _PYTHON_ATOMS[term]
-    return (_build(term, True, True),)  # in a tuple, so as not to be taken for a binary
+    return (
+        _build(term, True, {} if known is None else known),
+    )  # in a tuple, so as not to be taken for a binary
+
+
+def _shortest(term: Reference) -> Reference:
+    """Drop the last words that are 0: a reference is the same with and without them."""
+    words = term.words
+    while len(words) > 1 and not words[-1]:
+        words = words[:-1]
+    return Reference(term.node, term.creation, words)
 
 
 @final
@@ -127,45 +141,40 @@ class _Marker:
 class _MapEnd:
     """Stands after the keys and values of a map: sorts and joins them."""
 
-    __slots__ = ("slots",)
+    __slots__ = ("identity", "slots")
 
-    def __init__(self, slots: list[list[Any]]) -> None:
+    def __init__(self, identity: int, slots: list[list[Any]]) -> None:
+        self.identity = identity
         self.slots = slots
 
-    def join(self, out: list[Any], digest: bool, nested: bool) -> None:
+    def write(self, out: list[Any], digests: dict[int, bytes] | None) -> None:
         slots = self.slots
-        if digest:
-            pairs = sorted(
+        if digests is not None:
+            # Of fixed size, so that a map inside a key inside a map is not copied again and
+            # again; nobody finds two maps that differ and have the same.
+            state = blake2b(digest_size=32)
+            for pair in sorted(
                 _flatten(slots[index]) + _flatten(slots[index + 1])
                 for index in range(0, len(slots), 2)
-            )
-            if nested:
-                # Of fixed size, so that a map inside a key inside a map is not copied again
-                # and again; no two maps that differ can be found to have the same.
-                state = blake2b(digest_size=32)
-                for pair in pairs:
-                    state.update(_u64(len(pair)))
-                    state.update(pair)
-                out.append(state.digest())
-            else:
-                out.extend(pairs)
-            return
-        if len(slots) == 2:
+            ):
+                state.update(_u64(len(pair)))
+                state.update(pair)
+            digest = digests[self.identity] = state.digest()
+            out.append(digest)
+        elif len(slots) == 2:
             out.extend(slots)  # nothing to sort, so nothing to copy either
-            return
-        sorted_pairs = sorted(
-            (_flatten(slots[index]), index) for index in range(0, len(slots), 2)
-        )
-        out.extend(key for key, _ in sorted_pairs)
-        out.extend(slots[index + 1] for _, index in sorted_pairs)
+        else:
+            pairs = sorted((_flatten(slots[index]), index) for index in range(0, len(slots), 2))
+            out.extend(key for key, _ in pairs)
+            out.extend(slots[index + 1] for _, index in pairs)
 
 
 _CONS: Final = _Marker(_LIST)
 _END: Final[tuple[Any, ...]] = ([],)
 
 
-def _build(term: Any, exact: bool, digest: bool) -> bytes:
-    """Write ``term``; with ``digest`` in a form that is only good for equality, but linear."""
+def _build(term: Any, exact: bool, digests: dict[int, bytes] | None) -> bytes:
+    """Write ``term``; with ``digests`` in a form that is only good for equality, but linear."""
     root: list[Any] = []
     out = root
     depth = 0
@@ -184,18 +193,21 @@ def _build(term: Any, exact: bool, digest: bool) -> bytes:
                 out.append(value.data)
                 continue
             if kind is _MapEnd:
-                value.join(out, digest, depth > 0)
+                value.write(out, digests)
                 continue
             stack.append((values, out, exact, depth))
             depth += 1
             if depth > _MAX_DEPTH:
                 raise EncodeError("a term nested without end")
             if isinstance(value, (dict, MutableMapping)):
-                slots: list[list[Any]] = []
                 out.append(_MAP + _u64(len(value)))
-                stack.append((iter((_MapEnd(slots),)), out, exact, depth - 1))
+                if digests is not None and id(value) in digests:
+                    out.append(digests[id(value)])
+                    values, out, exact, depth = stack.pop()
+                    break
+                slots: list[list[Any]] = []
+                stack.append((iter((_MapEnd(id(value), slots),)), out, exact, depth - 1))
                 for key, item in reversed(list(value.items())):
-                    # In digest mode everything is exact anyway.
                     value_slot: list[Any] = []
                     key_slot: list[Any] = []
                     stack.append((iter((item,)), value_slot, exact, depth))
@@ -229,13 +241,15 @@ def _open(value: Any, out: list[Any], exact: bool) -> Iterator[Any]:
         return chain(_cells(value.elements), (value.tail,))
     if kind is OpaqueFun:
         out.append(_LOCAL_FUN + _atom_text(value.module))
-        out.append(_number(value.index, True) + value.uniq + bytes((value.arity,)))
+        out.append(_number(value.index, True) + _number(value.old_uniq, True))
         out.append(_u32(len(value.env)))
+        if exact:
+            return chain(value.env, (_Marker(value.uniq + bytes((value.arity,))),))
         return iter(value.env)
     if kind is Record:
-        out.append(_RECORD + _u32(len(value.fields)))
-        out.append(_atom_text(value.module) + _atom_text(value.name))
+        out.append(_RECORD + _atom_text(value.module) + _atom_text(value.name))
         out.append(b"\x01" if value.exported else b"\x00")
+        out.append(_u32(len(value.fields)))
         return chain((key for key, _ in value.fields), (item for _, item in value.fields))
     for base, leaf in _BASES:
         if isinstance(value, base):

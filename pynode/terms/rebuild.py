@@ -5,7 +5,8 @@ One loop with a stack of its own serves :func:`copy_term` and ``to_text``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections import Counter
+from collections.abc import Callable, Iterator, MutableMapping
 from itertools import chain
 from math import isfinite
 from typing import Any, Final
@@ -22,6 +23,7 @@ __all__ = ["copy_term", "make_map", "rebuild"]
 _MAX_DEPTH: Final = Limits().depth
 _MAX_KEY_DEPTH: Final = 64
 _COLLISIONS_FROM: Final = 64
+_COLLISIONS: Final = 32
 
 
 def copy_term(term: Any) -> Any:
@@ -44,7 +46,8 @@ def rebuild(term: Any, *, text: bool = False) -> Any:
     """Copy ``term``; with ``text``, binaries in UTF-8 become str and not the other way round."""
     leaves = _TEXT_LEAVES if text else _LEAVES
     built: list[Any] = []
-    finish: Callable[[Any, list[Any]], Any] | None = None
+    finish: _Finish | None = None
+    known: dict[int, bytes] = {}
     source: Any = None
     values: Iterator[Any] = iter((term,))
     stack: list[tuple[Iterator[Any], list[Any], Any, Any]] = []
@@ -72,36 +75,39 @@ def rebuild(term: Any, *, text: bool = False) -> Any:
         else:
             if finish is None:
                 return built[0]
-            result = finish(source, built)
+            result = finish(source, built, known)
             values, built, finish, source = stack.pop()
             built.append(result)
 
 
-def make_map(items: list[Any], keys_nested: bool = True) -> Any:
+def make_map(items: list[Any], known: dict[int, bytes], *, nested: bool = True) -> Any:
     """Return the map of ``[key, value, key, value, ...]``, or None if two keys are one term.
 
     A dict, unless it would refuse a key (a list), merge two that differ (1 and 1.0) or be slow
-    (many keys with one hash); a :class:`TermMap` then.  ``keys_nested`` says that a key may be a
-    container.
+    (many keys with one hash); a :class:`TermMap` then.
+
+    Args:
+        items: keys and values in turn.
+        known: one dict for all maps of a term, empty at first; see :func:`key_form`.
+        nested: a key may be a container.
     """
-    count = len(items) >> 1
-    if not keys_nested or not _nested(items):
+    keys = items[::2]
+    values = items[1::2]
+    if not nested or not _nested(keys):
         try:
-            if count < _COLLISIONS_FROM or not _collide(items):
-                pairs = iter(items)
-                found = dict(zip(pairs, pairs, strict=True))
-                if len(found) == count:
+            if len(keys) < _COLLISIONS_FROM or not _collide(keys):
+                found = dict(zip(keys, values, strict=True))
+                if len(found) == len(keys):
                     return found
         except TypeError:
             pass  # a key that has no hash: an empty list, a charlist
-    pairs = iter(items)
-    result = TermMap(zip(pairs, pairs, strict=True))
-    return result if len(result) == count else None
+    result = TermMap._of_pairs(keys, values, known)
+    return result if len(result) == len(keys) else None
 
 
-def _nested(items: list[Any]) -> bool:
+def _nested(keys: list[Any]) -> bool:
     """Tell whether a key holds a list or a map, or is nested too deep for Python's hash."""
-    keys: Iterable[Any] = [key for key in items[::2] if type(key) not in _FLAT]
+    keys = [key for key in keys if type(key) not in _FLAT]
     for _ in range(_MAX_KEY_DEPTH):
         below: list[Any] = []
         for key in keys:
@@ -123,16 +129,18 @@ def _nested(items: list[Any]) -> bool:
     return True
 
 
-def _collide(items: list[Any]) -> bool:
-    """Tell whether the keys were chosen to have few hashes between them."""
-    keys = items[::2]
-    return len(set(map(hash, keys))) * 2 < len(keys)
+def _collide(keys: list[Any]) -> bool:
+    """Tell whether many keys have one hash, as only chosen ones have: a dict would be quadratic."""
+    return max(Counter(map(hash, keys)).values()) > _COLLISIONS
 
 
 # --------------------------------------------------------------------------- containers
 
 
-def _container(value: Any) -> tuple[Iterator[Any], Callable[[Any, list[Any]], Any]] | None:
+_Finish = Callable[[Any, list[Any], dict[int, bytes]], Any]
+
+
+def _container(value: Any) -> tuple[Iterator[Any], _Finish] | None:
     if isinstance(value, tuple):
         return iter(value), _end_tuple
     if isinstance(value, list):
@@ -149,34 +157,34 @@ def _container(value: Any) -> tuple[Iterator[Any], Callable[[Any, list[Any]], An
     return None
 
 
-def _end_tuple(source: Any, built: list[Any]) -> Any:
+def _end_tuple(source: Any, built: list[Any], known: dict[int, bytes]) -> Any:
     return tuple(built)
 
 
-def _end_list(source: Any, built: list[Any]) -> Any:
+def _end_list(source: Any, built: list[Any], known: dict[int, bytes]) -> Any:
     return built
 
 
-def _end_map(source: Any, built: list[Any]) -> Any:
-    result = make_map(built)
+def _end_map(source: Any, built: list[Any], known: dict[int, bytes]) -> Any:
+    result = make_map(built, known)
     if result is None:
         raise EncodeError("two keys of a map are one term")
     return result
 
 
-def _end_improper(source: Any, built: list[Any]) -> Any:
+def _end_improper(source: Any, built: list[Any], known: dict[int, bytes]) -> Any:
     tail = built.pop()
     return built + tail if type(tail) is list else ImproperList(built, tail)
 
 
-def _end_fun(source: OpaqueFun, built: list[Any]) -> Any:
+def _end_fun(source: OpaqueFun, built: list[Any], known: dict[int, bytes]) -> Any:
     if not built:
         return source
-    parts = source._parts()
-    return OpaqueFun(*parts[:-1], built)
+    module, arity, index, uniq, old_index, old_uniq, pid, _ = source._parts()
+    return OpaqueFun(module, arity, index, uniq, old_index, old_uniq, pid, built)
 
 
-def _end_record(source: Record, built: list[Any]) -> Any:
+def _end_record(source: Record, built: list[Any], known: dict[int, bytes]) -> Any:
     names = (name for name, _ in source.fields)
     return Record(source.module, source.name, source.exported, zip(names, built, strict=True))
 
@@ -210,13 +218,16 @@ def _bit_string(value: BitString) -> Any:
     return value.data if value.bits == 8 else value
 
 
+def _text_bit_string(value: BitString) -> Any:
+    return _text(value.data) if value.bits == 8 else value
+
+
 def _plain_str(value: str) -> str:
-    return str(value)
+    _str(value)  # for its error
+    return value
 
 
-_SHARED: Final = frozenset(
-    {int, bool, type(None), Atom, bytes, Pid, Port, Reference, ExportFun}
-)
+_SHARED: Final = frozenset({int, bool, type(None), Atom, bytes, Pid, Port, Reference, ExportFun})
 #: Types whose values are hashed without looking at others.
 _FLAT: Final = _SHARED | {float, str, BitString}
 
@@ -233,7 +244,7 @@ _TEXT_LEAVES: Final[dict[type, Callable[[Any], Any]]] = {
     bytes: _text,
     bytearray: _text,
     memoryview: _text,
-    BitString: _bit_string,
+    BitString: _text_bit_string,
 }
 
 
@@ -241,8 +252,10 @@ def _derived(value: Any, leaves: dict[type, Callable[[Any], Any]]) -> Any:
     """Copy a leaf of a derived class, such as an IntEnum, as one of its base."""
     if isinstance(value, int):
         return int(value)
-    for base in (float, str, bytes, bytearray):
-        if isinstance(value, base):
-            leaf = leaves.get(base)
-            return base(value) if leaf is None else leaf(base(value))
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, str):
+        return leaves[str](str.__str__(value))
+    if isinstance(value, (bytes, bytearray)):
+        return leaves[bytearray](value)
     raise EncodeError(f"a value of type {type(value).__name__} is no Erlang term")

@@ -32,6 +32,14 @@ class TermMap(MutableMapping[Any, Any]):
         self._items = {}
         self.update(items, **named)
 
+    @classmethod
+    def _of_pairs(cls, keys: list[Any], values: list[Any], known: dict[int, bytes]) -> TermMap:
+        """Return the map of ``keys`` and ``values``; see :func:`key_form` for ``known``."""
+        self = cls.__new__(cls)
+        forms = [key_form(key, known) for key in keys]
+        self._items = dict(zip(forms, zip(keys, values, strict=True), strict=True))
+        return self
+
     def __getitem__(self, key: Any) -> Any:
         try:
             return self._items[key_form(key)][1]

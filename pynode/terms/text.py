@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from typing import Any
 
-from pynode.errors import EncodeError
 from pynode.terms.compound import ImproperList
 from pynode.terms.rebuild import rebuild
 
