@@ -1,0 +1,25 @@
+"""OTP's behaviours: servers, event managers, agents, and the clients of all three."""
+
+from pynode.behaviours.agent import Agent
+from pynode.behaviours.functions import FunctionRefused, map_functions
+from pynode.behaviours.gen import Caller
+from pynode.behaviours.gen_event import GenEventHandler, GenEventManager
+from pynode.behaviours.gen_server import GenServer
+from pynode.behaviours.names import NameResolver
+from pynode.behaviours.requests import Answer, Request, Requests
+from pynode.behaviours.start import start
+
+__all__ = [
+    "Agent",
+    "Answer",
+    "Caller",
+    "FunctionRefused",
+    "GenEventHandler",
+    "GenEventManager",
+    "GenServer",
+    "NameResolver",
+    "Request",
+    "Requests",
+    "map_functions",
+    "start",
+]

@@ -1,0 +1,195 @@
+"""What every behaviour has in common: start, system messages, a parent's exit, the end.
+
+A :class:`BehaviourBody` is the :class:`pynode.process.body.Body` of a server.  The runtime hands
+it one message at a time; it returns None when it is done with it, or a coroutine that is stepped
+to its end before the next message.  A plain callback therefore costs no coroutine, and no
+callback ever runs beside another of the same server.
+
+What is rarely there (suspension, debugging, a running timeout) sits in :class:`Extra`, which
+exists only while one of them is in use; the message path has one test for it.
+
+Source: ``gen:init_it``, ``gen_server:loop``, ``sys:handle_system_msg``.
+"""
+
+from __future__ import annotations
+
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pynode.behaviours.names import ServerName, give_name, take_name
+from pynode.behaviours.words import ACK, ANCESTORS, ERROR, IGNORE, INITIAL_CALL, NORMAL, OK
+from pynode.errors import AlreadyStarted, Exit, Ignore, StartError, StartIgnored, Stop
+from pynode.process.reasons import reason_of
+from pynode.terms import Atom, Pid
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Coroutine
+
+    from pynode.behaviours.extra import Extra
+    from pynode.process.process import Process
+
+__all__ = ["BehaviourBody", "Step"]
+
+Step = "Coroutine[Any, Any, None] | None"
+
+
+class BehaviourBody:
+    """One server: its process, and the callbacks of its subclass.
+
+    Subclasses implement :meth:`init_callbacks`, :meth:`step`, :meth:`finish` and the ``system_``
+    methods.
+    """
+
+    __slots__ = ("ack_to", "extra", "name", "parent", "process", "starting")
+
+    MODULE: ClassVar[Atom]
+    """The behaviour as ``sys:get_status`` names it."""
+
+    process: Process
+
+    def __init__(self) -> None:
+        self.extra: Extra | None = None
+        self.name: ServerName | None = None
+        self.parent: Pid | None = None
+        #: Who waits for the start: resolved by the end of ``init``, one way or the other.
+        self.starting: asyncio.Future[None] | None = None
+        #: A process that expects proc_lib's ``{ack, Pid, Result}``.
+        self.ack_to: Pid | None = None
+
+    # ----------------------------------------------------------------- for subclasses
+
+    def callback_module(self) -> Atom:
+        """Return the atom that stands for the user's class."""
+        raise NotImplementedError
+
+    def init_callbacks(self) -> Any:
+        """Run ``init``; a coroutine it returns is awaited."""
+        raise NotImplementedError
+
+    def after_init(self) -> Coroutine[Any, Any, None] | None:
+        """Act on what ``init`` asked for, after the starter was told."""
+        return None
+
+    def step(self, message: Any) -> Coroutine[Any, Any, None] | None:
+        """Handle one message that is not held back."""
+        raise NotImplementedError
+
+    async def finish(self, reason: Any) -> None:
+        """Run the ``terminate`` callbacks; what they raise replaces ``reason``."""
+
+    def system_state(self) -> Any:
+        """Return the state as a term, for ``sys:get_state``."""
+        raise NotImplementedError
+
+    def system_replace(self, function: Any) -> Any:
+        """Replace the state by ``function(state)``; return the new one."""
+        raise NotImplementedError
+
+    def system_status(self, suspended: bool) -> Any:
+        """Return the last element of ``sys:get_status``: header and data, as the behaviour does."""
+        raise NotImplementedError
+
+    async def system_change_code(self, module: Any, old_version: Any, extra: Any) -> None:
+        """Run the ``code_change`` callbacks."""
+
+    # ----------------------------------------------------------------- Body
+
+    def start(self, process: Process) -> Coroutine[Any, Any, None]:
+        """Begin: register, ``init``, tell the starter."""
+        self.process = process
+        return self._begin()
+
+    def message(self, process: Process, message: Any) -> Coroutine[Any, Any, None] | None:
+        """Handle a message, or hold it back while suspended."""
+        if self.extra is None:
+            return self.step(message)
+        return self.extra.message(self, message)
+
+    def terminated(self, process: Process, reason: Any) -> None:
+        """Clean up after death; a starter that still waits learns that there is no server."""
+        if self.extra is not None:
+            self.extra.drop()
+            self.extra = None
+        self._started(StartError(reason))
+
+    # ----------------------------------------------------------------- start
+
+    async def _begin(self) -> None:
+        process = self.process
+        if self.parent is None:
+            self.parent = process.pid
+        try:
+            if self.name is not None:
+                await give_name(process, self.name)
+            self._remember_origin()
+            result = self.init_callbacks()
+            if type(result) is CoroutineType:
+                await result
+        except Ignore:
+            await self._give_up(StartIgnored(IGNORE))
+            raise Exit(NORMAL) from None
+        except AlreadyStarted as error:
+            self._started(error)
+            raise Exit(NORMAL) from None
+        except (Exception, Exit) as error:
+            reason = reason_of(error)
+            await self._give_up(StartError(reason))
+            if isinstance(error, Stop):
+                raise Exit(reason) from None
+            raise
+        self._started(None)
+        following = self.after_init()
+        if following is not None:
+            await following
+
+    async def _give_up(self, error: StartError) -> None:
+        if self.name is not None:
+            await take_name(self.process, self.name)
+        self._started(error)
+
+    def _started(self, error: StartError | None) -> None:
+        future, self.starting = self.starting, None
+        if future is not None and not future.done():
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+        starter, self.ack_to = self.ack_to, None
+        if starter is not None:
+            process = self.process
+            process.runtime.send(process, starter, (ACK, process.pid, self._ack(error)))
+
+    def _ack(self, error: StartError | None) -> Any:
+        if error is None:
+            return (OK, self.process.pid)
+        if isinstance(error, StartIgnored):
+            return IGNORE
+        return (ERROR, error.reason)
+
+    def _remember_origin(self) -> None:
+        """Fill the process dictionary as proc_lib does, for observers and crash reports."""
+        process = self.process
+        ancestors: list[Any] = []
+        if self.parent is not None and self.parent != process.pid:
+            ancestors.append(self.parent)
+            starter = process.runtime.local(self.parent)
+            if starter is not None:
+                if starter.name is not None:
+                    ancestors[0] = starter.name
+                ancestors += starter.dictionary.get(ANCESTORS, [])
+        process.dictionary[ANCESTORS] = ancestors
+        process.dictionary[INITIAL_CALL] = (self.callback_module(), Atom("init"), 1)
+
+    # ----------------------------------------------------------------- end
+
+    async def end(self, reason: Any) -> None:
+        """End with ``reason`` after the ``terminate`` callbacks."""
+        await self.finish(reason)
+        raise Exit(reason)
+
+    async def crash(self, error: BaseException) -> None:
+        """End as ``error``, which a callback raised, after the ``terminate`` callbacks."""
+        reason = reason_of(error)
+        await self.finish(reason)
+        raise error

@@ -1,0 +1,347 @@
+"""The client side of gen: call, cast, reply, stop, multi_call, abcast.
+
+Every function takes the acting :class:`Process` first: requests carry its pid.  A call is a
+monitor with an alias, made in one (``runtime.open_call``), the request
+``{'$gen_call', {Pid, [alias|Ref]}, Request}``, and whichever comes first: the reply to the alias
+or the DOWN.  Both resolve the call without passing through the mailbox; afterwards alias and
+monitor are gone, so a late reply reaches nobody.
+
+Timeouts are seconds, ``None`` waits for ever.  Each function here that waits can be cancelled;
+the request may have been carried out all the same, the reply is dropped.
+
+Source: stdlib's ``gen``, ``gen_server`` and ``proc_lib``.
+"""
+
+from __future__ import annotations
+
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final
+
+from pynode.behaviours.names import ServerRef, Target, find, look_up
+from pynode.behaviours.words import (
+    ALIAS,
+    CALL,
+    CALLING_SELF,
+    GEN_CALL,
+    GEN_CAST,
+    GEN_SERVER,
+    INFINITY,
+    NOCONNECTION,
+    NODEDOWN,
+    NOPROC,
+    NORMAL,
+    SYSTEM,
+    TERMINATE,
+    TIMEOUT,
+)
+from pynode.errors import CallExit, CallingSelf, CallTimeout, NoConnection, NoProcess
+from pynode.terms import Atom, ImproperList, Pid, Reference, identical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pynode.process.process import Process
+    from pynode.process.runtime import Runtime
+
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "Caller",
+    "abcast",
+    "call",
+    "call_exit",
+    "cast",
+    "milliseconds",
+    "multi_call",
+    "reply",
+    "request",
+    "stop",
+]
+
+DEFAULT_TIMEOUT: Final = 5.0
+"""Seconds; what ``gen_server:call/2`` waits."""
+
+
+def milliseconds(timeout: float | None) -> Any:
+    """Write a timeout in seconds as Erlang does."""
+    return INFINITY if timeout is None else round(timeout * 1000)
+
+
+def call_exit(reason: Any, called: Any = None) -> CallExit:
+    """Return the exception for the exit ``reason`` of a call; ``called`` is ``{M, F, Args}``."""
+    if reason == NOPROC:
+        return NoProcess(reason, called)
+    if reason == TIMEOUT:
+        return CallTimeout(reason, called)
+    if reason == CALLING_SELF:
+        return CallingSelf(reason, called)
+    if reason == NOCONNECTION or (
+        type(reason) is tuple and len(reason) == 2 and reason[0] == NODEDOWN
+    ):
+        return NoConnection(reason, called)
+    return CallExit(reason, called)
+
+
+# --------------------------------------------------------------------------- call
+
+
+async def request(
+    process: Process,
+    label: Any,
+    dest: ServerRef,
+    term: Any,
+    timeout: float | None,
+    *,
+    text: bool = False,
+) -> Any:
+    """Send ``{label, {Pid, Tag}, term}`` and return the reply.
+
+    ``timeout`` is in seconds.  The order to earlier sends of ``process`` to the same server is
+    kept, names that must be asked for excepted.
+
+    Raises:
+        NoProcess: no such process, or no such name.
+        NoConnection: the node cannot be reached, or went down; the reason is ``{nodedown, Node}``.
+        CallTimeout: no reply in time.
+        CallingSelf: ``dest`` is ``process`` itself.
+        CallExit: the process ended before it replied, with ``reason``.
+        EncodeError: ``term`` is no term; nothing was sent.
+    """
+    target: Target = dest if type(dest) is Pid else await find(process, dest)
+    if type(target) is Pid and target == process.pid:
+        raise CallingSelf(CALLING_SELF)
+    runtime = process.runtime
+    slot = runtime.open_call(process, target, text=text)
+    try:
+        runtime.send(process, target, (label, (process.pid, slot.tag), term))
+        return await slot.wait(timeout)
+    except CallExit as error:
+        raise as_gen_has_it(error, dest, target) from None
+    finally:
+        slot.close()
+
+
+def as_gen_has_it(error: CallExit, dest: ServerRef, target: Target) -> CallExit:
+    """``noconnection`` becomes ``{nodedown, Node}``, or noproc for a name of ``:global`` or via."""
+    if error.reason != NOCONNECTION:
+        return call_exit(error.reason)
+    if type(target) is Pid:
+        if type(dest) is not Pid:
+            return NoProcess(NOPROC)  # the name's owner is gone, the name will follow
+        return NoConnection((NODEDOWN, target.node))
+    return NoConnection((NODEDOWN, target[1]))
+
+
+async def call(
+    process: Process,
+    dest: ServerRef,
+    term: Any,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    *,
+    text: bool = False,
+) -> Any:
+    """Call a gen_server and return its reply (``gen_server:call/3``).
+
+    ``text`` decodes the UTF-8 binaries of the reply to str.  Raises what :func:`request` raises,
+    with ``{gen_server, call, [Server, Request, Timeout]}`` as ``call``.
+    """
+    try:
+        return await request(process, GEN_CALL, dest, term, timeout, text=text)
+    except CallExit as error:
+        called = (GEN_SERVER, CALL, [dest, term, milliseconds(timeout)])
+        raise call_exit(error.reason, called) from None
+
+
+def cast(process: Process, dest: ServerRef | Reference, term: Any) -> None:
+    """Send ``{'$gen_cast', term}``; a missing process or name is no error.
+
+    Raises:
+        EncodeError: ``term`` is no term.
+        PeerBusy: too much is waiting for that node.
+    """
+    send_to(process, dest, (GEN_CAST, term))
+
+
+def send_to(process: Process, dest: ServerRef | Reference, message: Any) -> None:
+    """Send ``message`` to whatever a server reference means; absent names are ignored."""
+    target = look_up(process, dest)
+    if type(target) is Atom:
+        target = process.runtime.whereis(target)
+    if target is not None:
+        process.runtime.send(process, target, message)
+
+
+# --------------------------------------------------------------------------- reply
+
+
+def alias_in(tag: Any) -> Reference | None:
+    """Return the alias in ``[alias|Ref]`` or ``[[alias|Ref]|_]``, where a reply goes to."""
+    if type(tag) is ImproperList or (type(tag) is list and tag):
+        inner = tag
+        first = tag.elements[0] if type(tag) is ImproperList else tag[0]
+        if type(first) is ImproperList:
+            inner = first
+        if (
+            type(inner) is ImproperList
+            and type(inner.tail) is Reference
+            and len(inner.elements) == 1
+            and inner.elements[0] == ALIAS
+        ):
+            found: Reference = inner.tail
+            return found
+    return None
+
+
+def monitor_of(tag: Any) -> Reference | None:
+    """Return the reference of the monitor that the caller of ``tag`` watches us with, if any."""
+    return tag if type(tag) is Reference else alias_in(tag)
+
+
+class Caller:
+    """Who called: ``caller.reply(x)`` answers, now or later, once, from any thread.
+
+    ``term`` is Erlang's ``From``, ``{Pid, Tag}``, to be sent to another process that replies
+    (``gen_server:reply/2`` there); the tag is echoed untouched.
+    """
+
+    __slots__ = ("_process", "term")
+
+    def __init__(self, process: Process, term: Any) -> None:
+        self._process = process
+        self.term: Final = term
+
+    @property
+    def pid(self) -> Pid:
+        """The calling process."""
+        found: Pid = self.term[0]
+        return found
+
+    @property
+    def tag(self) -> Any:
+        """What marks the reply; its form is the caller's business."""
+        return self.term[1]
+
+    def reply(self, value: Any) -> None:
+        """Send the reply; a caller that is gone is no error.
+
+        Raises:
+            EncodeError: ``value`` is no term.
+            ProcessDead: the server that was called has ended.
+        """
+        process = self._process
+        runtime = process.runtime
+        if get_ident() == runtime.thread_id:
+            reply(process, self.term, value)
+        else:
+            runtime.call_threadsafe(process, reply, process, self.term, value)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is Caller:
+            return bool(self.term == other.term)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Caller, self.term[0]))
+
+    def __repr__(self) -> str:
+        return f"<Caller {self.term[0]!r}>"
+
+
+def reply(process: Process, caller: Caller | tuple[Any, Any], value: Any) -> None:
+    """Send ``{Tag, value}`` to the caller (``gen:reply/2``); ``caller`` may be a bare ``From``."""
+    pid, tag = caller.term if type(caller) is Caller else caller  # type: ignore[misc]
+    runtime: Runtime = process.runtime
+    address = None if type(tag) is Reference else alias_in(tag)
+    runtime.send(process, pid if address is None else address, (tag, value))
+
+
+# --------------------------------------------------------------------------- many nodes
+
+
+async def multi_call(
+    process: Process,
+    nodes: Iterable[Atom | str],
+    name: Atom | str,
+    term: Any,
+    timeout: float | None = None,
+    *,
+    text: bool = False,
+) -> tuple[list[tuple[Atom, Any]], list[Atom]]:
+    """Call the servers called ``name`` on ``nodes`` at once; return ``(replies, bad_nodes)``.
+
+    ``replies`` are ``(node, reply)`` in the order of ``nodes``; bad are those without such a
+    server, unreachable, or without a reply in time (``gen_server:multi_call/4``).  Nothing is
+    raised for a single node.
+    """
+    runtime = process.runtime
+    wanted = [Atom(node) if isinstance(node, str) else node for node in nodes]
+    registered = Atom(name) if isinstance(name, str) else name
+    slots: list[tuple[Atom, Any]] = []
+    deadline = None if timeout is None else runtime.loop.time() + timeout
+    try:
+        for node in wanted:
+            target = _on_node(runtime, registered, node)
+            if target is None:
+                slots.append((node, None))
+                continue
+            slot = runtime.open_call(process, target, text=text)
+            slots.append((node, slot))
+            runtime.send(process, target, (GEN_CALL, (process.pid, slot.tag), term))
+        replies: list[tuple[Atom, Any]] = []
+        bad: list[Atom] = []
+        for node, slot in slots:
+            try:
+                if slot is None:
+                    raise NoProcess(NOPROC)
+                left = None if deadline is None else max(0.0, deadline - runtime.loop.time())
+                replies.append((node, await slot.wait(left)))
+            except CallExit:
+                bad.append(node)
+        return replies, bad
+    finally:
+        for _, slot in slots:
+            if slot is not None:
+                slot.close()
+
+
+def _on_node(runtime: Runtime, name: Atom, node: Atom) -> Target | None:
+    return runtime.whereis(name) if node == runtime.node_name else (name, node)
+
+
+def abcast(process: Process, nodes: Iterable[Atom | str], name: Atom | str, term: Any) -> None:
+    """Cast to the servers called ``name`` on ``nodes``; whoever is missing gets nothing."""
+    for node in nodes:
+        cast(process, (name, node), term)
+
+
+# --------------------------------------------------------------------------- stop
+
+
+async def stop(
+    process: Process,
+    dest: ServerRef,
+    reason: Any = NORMAL,
+    timeout: float | None = None,
+) -> None:
+    """Ask a server to end with ``reason``, and wait until it has (``proc_lib:stop/3``).
+
+    Raises:
+        NoProcess: there is none.
+        CallTimeout: it has not ended in time; it may still do so.
+        CallExit: it ended with another reason.
+    """
+    target: Target = dest if type(dest) is Pid else await find(process, dest)
+    runtime = process.runtime
+    deadline = None if timeout is None else runtime.loop.time() + timeout
+    watch = runtime.open_call(process, target)  # for its DOWN alone; nobody replies to it
+    try:
+        await request(process, SYSTEM, target, (TERMINATE, reason), timeout)
+        left = None if deadline is None else max(0.0, deadline - runtime.loop.time())
+        try:
+            await watch.wait(left)
+        except CallTimeout:
+            raise
+        except CallExit as down:
+            if not identical(down.reason, reason):
+                raise call_exit(down.reason) from None
+    finally:
+        watch.close()
