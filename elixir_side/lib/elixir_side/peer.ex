@@ -37,6 +37,35 @@ defmodule ElixirSide.Peer do
     end
   end
 
+  @doc """
+  Sends `message` `count` times to `echo`, then waits until it has read them all.
+
+  Returns microseconds.  `echo` is `start_echo/0`'s, or behaves like it.
+  """
+  @spec flood(pid, term, non_neg_integer) :: non_neg_integer
+  def flood(echo, message, count) do
+    {microseconds, :ok} = :timer.tc(__MODULE__, :flood_now, [echo, message, count])
+    microseconds
+  end
+
+  @doc false
+  def flood_now(echo, message, count) do
+    flood_loop(echo, message, count)
+    reference = make_ref()
+    send(echo, {self(), reference})
+
+    receive do
+      ^reference -> :ok
+    end
+  end
+
+  defp flood_loop(_echo, _message, 0), do: :ok
+
+  defp flood_loop(echo, message, count) do
+    send(echo, message)
+    flood_loop(echo, message, count - 1)
+  end
+
   @doc "Makes `collector` run `function`, as its own process, and returns the result."
   @spec run(pid, function) :: term
   def run(collector, function) do
