@@ -10,7 +10,7 @@ from pynode.errors import CallExit, CallTimeout, NoConnection, NoProcess, Proces
 from pynode.process.monitors import Monitor
 from pynode.process.task import Waiter
 from pynode.process.words import ALIAS, NOCONNECTION, NOPROC, TIMEOUT
-from pynode.terms import ImproperList, Reference, to_text
+from pynode.terms import Atom, ImproperList, Reference, to_text
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
@@ -152,8 +152,12 @@ class CallSlot(Monitor):
 
     def fired(self, reason: Any) -> None:
         """Decide by the DOWN."""
+        self.refused(reason)
+
+    def refused(self, reason: Any) -> None:
+        """Decide by a reason for which there will be no reply."""
         if not self.done:
-            error = _BY_REASON.get(reason, CallExit) if _is_word(reason) else CallExit
+            error = _BY_REASON.get(reason, CallExit) if type(reason) is Atom else CallExit
             self._decide(None, error(reason))
 
     def process_ended(self) -> None:
@@ -184,10 +188,6 @@ class CallSlot(Monitor):
 _BY_REASON: Final[dict[Any, type[CallExit]]] = {NOPROC: NoProcess, NOCONNECTION: NoConnection}
 
 
-def _is_word(reason: Any) -> bool:
-    return type(reason) is type(NOPROC)
-
-
 class ReasonSlot(CallSlot):
     """A call whose answer is the exit reason itself, as erpc's calls are."""
 
@@ -195,9 +195,7 @@ class ReasonSlot(CallSlot):
 
     def fired(self, reason: Any) -> None:
         """Decide by the DOWN: ``noconnection`` raises, any other reason is the value."""
-        if self.done:
-            return
-        if _is_word(reason) and reason == NOCONNECTION:
-            self._decide(None, NoConnection(reason))
-        else:
+        if type(reason) is Atom and reason == NOCONNECTION:
+            self.refused(reason)
+        elif not self.done:
             self._decide(to_text(reason) if self.text else reason, None)

@@ -86,7 +86,7 @@ class Deaths:
             runtime.router.forget(process)
         for receiver in process.receivers or ():
             receiver.wake()
-        extra = process.peek_extra
+        extra = process.rare
         if extra is not None:
             for slot in list(extra.calls.values()):
                 slot.process_ended()
@@ -110,3 +110,4 @@ class Deaths:
     def zombie_ended(self, process: Process) -> None:
         """The coroutine of a dead process has ended."""
         self.zombies.discard(process)
+        self._runtime.gone()

@@ -90,9 +90,7 @@ class Links:
             runtime.router.force(process.pid, to.node, c.Unlink(process.pid, to))
         else:
             links[to] = self._last_id
-            runtime.router.force(
-                process.pid, to.node, c.UnlinkId(self._last_id, process.pid, to)
-            )
+            runtime.router.force(process.pid, to.node, c.UnlinkId(self._last_id, process.pid, to))
 
     def _remove(self, process: Process, remote: Pid) -> None:
         if process.links is not None:
@@ -127,14 +125,14 @@ class Links:
         """LINK: a remote process links itself to one of ours."""
         process = self._runtime.local(message.to)
         if process is None:
-            self._runtime.router.force(
-                message.to,
-                message.from_.node,
-                c.Exit(message.to, message.from_, c.IN_PAYLOAD),
-                NOPROC,
-            )
+            self.refuse(message)
         elif process.links is None or message.from_ not in process.links:
             self.add_remote(process, message.from_)
+
+    def refuse(self, message: c.Link) -> None:
+        """Answer ``noproc``: there is nobody to link to."""
+        answer = c.Exit(message.to, message.from_, c.IN_PAYLOAD)
+        self._runtime.router.force(message.to, message.from_.node, answer, NOPROC)
 
     def on_unlink(self, message: c.Unlink) -> None:
         """UNLINK of a peer without unlink ids."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.dist import control as c
+from pynode.dist.control import AnyAtom
 from pynode.errors import FrameError
 from pynode.process.words import DOWN, NOCONNECTION, NOPROC, PROCESS
 from pynode.terms import Atom, Pid, Reference
@@ -100,7 +101,7 @@ class RemoteWatcher:
         from_: Pid,
         watched: Process,
         ref: Reference,
-        object_: Pid | Atom,
+        object_: Pid | AnyAtom,
     ) -> None:
         self.remote = remote
         self.from_ = from_
@@ -148,7 +149,9 @@ class Monitors:
         other = runtime.local(target) if type(target) is Pid else runtime.names.find(target[0])
         if other is None:
             self._fire(monitor, NOPROC)
-        elif other is not process:  # a process that watches itself is never told
+        elif other is process:
+            del process.monitors[monitor.ref]  # who watches itself is never told
+        else:
             monitor.watched = other
             if other.watchers is None:
                 other.watchers = {}
@@ -213,7 +216,7 @@ class Monitors:
         return True
 
     def _report(
-        self, sender: Pid, object_: Pid | Atom, to: Pid, ref: Reference, reason: Any
+        self, sender: Pid, object_: Pid | AnyAtom, to: Pid, ref: Reference, reason: Any
     ) -> None:
         self._runtime.router.force(
             sender, to.node, c.MonitorExit(object_, to, ref, c.IN_PAYLOAD), reason
@@ -227,7 +230,7 @@ class Monitors:
         target = message.target
         if message.ref.node != remote.name:
             raise FrameError(f"a monitor with a reference of {message.ref.node}")
-        process = runtime.local(target) if type(target) is Pid else runtime.names.find(target)  # type: ignore[arg-type]
+        process = runtime.local(target) if type(target) is Pid else runtime.names.find(target)
         if process is None:
             self.refuse(message)
             return
@@ -240,7 +243,12 @@ class Monitors:
         self._report(sender, target, message.from_, message.ref, NOPROC)
 
     def add_watcher(
-        self, remote: RemoteNode, from_: Pid, process: Process, ref: Reference, target: Pid | Atom
+        self,
+        remote: RemoteNode,
+        from_: Pid,
+        process: Process,
+        ref: Reference,
+        target: Pid | AnyAtom,
     ) -> None:
         """Note a monitor of a remote process on ``process``."""
         watcher = RemoteWatcher(remote, from_, process, ref, target)

@@ -9,6 +9,7 @@ from pynode.process.words import UNDEFINED
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
+    from pynode.dist.control import AnyAtom
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
 
@@ -77,9 +78,9 @@ class Names:
         if process.name is not None:
             self._table.pop(process.name, None)
 
-    def find(self, name: Atom) -> Process | None:
+    def find(self, name: AnyAtom) -> Process | None:
         """Return the process registered as ``name``."""
-        return self._table.get(name)
+        return self._table.get(name)  # type: ignore[arg-type]
 
     def all(self) -> list[Atom]:
         """Return all registered names, the oldest first."""

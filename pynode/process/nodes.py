@@ -130,7 +130,9 @@ class Nodes:
 
     def up(self, peer: Peer) -> None:
         """A connection is established."""
-        self.remote(peer.name).peer = peer
+        remote = self.remote(peer.name)
+        remote.peer = peer
+        self._runtime.spawning.peer_up(remote, peer)
         self._announce(NODEUP, peer, None)
 
     def down(self, name: Atom, reason: Any) -> None:
@@ -141,6 +143,7 @@ class Nodes:
         runtime = self._runtime
         runtime.links.node_down(remote)
         runtime.monitors.node_down(remote)
+        runtime.spawning.node_down(remote)
         for process, count in list(remote.watching.items()):
             process.extra.on_death.pop(name, None)
             for _ in range(count):

@@ -14,7 +14,7 @@ from pynode.process.mailbox import NOTHING, Mailbox, Match, Receiver
 from pynode.process.task import ProcessTask, Waiter
 
 if TYPE_CHECKING:
-    from pynode.process.body import Body, CoroutineFunction
+    from pynode.process.body import Body
     from pynode.process.calls import CallSlot
     from pynode.process.monitors import Monitor, Watcher
     from pynode.process.runtime import Runtime
@@ -61,7 +61,6 @@ class Process:
     # Everything that most processes never have is lazy: a node may hold 100,000 that wait.
     __slots__ = (
         "__weakref__",
-        "_extra",
         "alive",
         "begin",
         "body",
@@ -74,6 +73,7 @@ class Process:
         "monitors",
         "name",
         "pid",
+        "rare",
         "ready",
         "receivers",
         "runtime",
@@ -87,7 +87,7 @@ class Process:
         self,
         runtime: Runtime,
         pid: Pid,
-        body: Body | CoroutineFunction | None,
+        body: Any,
         args: tuple[Any, ...],
         context: contextvars.Context,
         group_leader: Pid,
@@ -119,7 +119,7 @@ class Process:
         self.monitors: dict[Reference, Monitor] | None = None
         self.watchers: dict[Reference, Watcher] | None = None
         self.held_by: set[Atom] | None = None
-        self._extra: _Extra | None = None
+        self.rare: _Extra | None = None
         context.run(_current.set, self)
 
     def __repr__(self) -> str:
@@ -129,15 +129,10 @@ class Process:
 
     @property
     def extra(self) -> _Extra:
-        """What few processes have."""
-        if self._extra is None:
-            self._extra = _Extra()
-        return self._extra
-
-    @property
-    def peek_extra(self) -> _Extra | None:
-        """The same, without making it."""
-        return self._extra
+        """What few processes have; ``rare`` is the same, None until it is needed."""
+        if self.rare is None:
+            self.rare = _Extra()
+        return self.rare
 
     @property
     def dictionary(self) -> dict[Any, Any]:

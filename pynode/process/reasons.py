@@ -104,7 +104,7 @@ def _checked(reason: Any, error: BaseException) -> Any:
 def is_clean(reason: Any) -> bool:
     """Return whether ``reason`` is normal, shutdown or ``{shutdown, _}``."""
     if type(reason) is Atom:
-        return reason == NORMAL or reason == SHUTDOWN
+        return reason in (NORMAL, SHUTDOWN)
     return (
         type(reason) is tuple
         and len(reason) == 2

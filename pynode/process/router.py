@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Router"]
 
 _NATIVE_RECORDS: Final = 1 << 38
-_NO_TERM: Final = ((PYTHON_ERROR, Atom("EncodeError"), b"the reason has no external form"), [])
+_NO_TERM: Final[Any] = ((PYTHON_ERROR, Atom("EncodeError"), b"the reason has no external form"), [])
 
 
 class _Busy:
@@ -98,7 +98,7 @@ class Router:
         if self.outbound is None:
             return
         payload: bytes | None = None
-        if message[-1] is IN_PAYLOAD:
+        if IN_PAYLOAD in message:  # compared by identity: it equals nothing else
             try:
                 payload = self.encode(node, reason)
             except EncodeError:
@@ -118,7 +118,7 @@ class Router:
         if self.outbound is None:
             self._runtime.unreachable(node)
         else:
-            self.outbound.request_connection(node)
+            self.outbound.request_connect(node)
 
     # ------------------------------------------------------------------ pressure
 

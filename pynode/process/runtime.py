@@ -18,42 +18,45 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.config import Limits
-from pynode.dist import control as c
-from pynode.errors import NameError_, NodeDown, ProcessDead
+from pynode.errors import NodeDown
 from pynode.policy import Policy, default_policy
 from pynode.process.blocking import Marshal
-from pynode.process.calls import CallSlot
+from pynode.process.calls import CallSlot, ReasonSlot
 from pynode.process.deaths import Deaths
+from pynode.process.delivery import Dest
+from pynode.process.inbound import Inbound
 from pynode.process.links import Links
-from pynode.process.mailbox import Mailbox
-from pynode.process.monitors import ALIAS_MODES, Alias, Monitor, Monitors
+from pynode.process.monitors import Alias, Monitors
 from pynode.process.names import Names, as_atom
 from pynode.process.nodes import NODE_TYPES, Nodes, Subscription
 from pynode.process.process import Process, current_process
+from pynode.process.resolver import Resolver
 from pynode.process.router import Router
 from pynode.process.scheduler import Scheduler
+from pynode.process.signals import Signals
+from pynode.process.spawn import PendingSpawn, Spawning
+from pynode.process.stopping import Stopping
 from pynode.process.timers import TimerHeap
 from pynode.process.user_timers import UserTimers
-from pynode.process.words import DOWN
+from pynode.process.words import SPAWN_REPLY
 from pynode.telemetry import Telemetry
-from pynode.terms import Atom, ImproperList, Pid, Reference, copy_term, to_text
+from pynode.terms import Atom, Pid, Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from pynode.dist.seam import Outbound
+    from pynode.dist.control import Control
+    from pynode.dist.seam import Outbound, Payload, Peer
     from pynode.process.body import Body, CoroutineFunction
 
 __all__ = ["Dest", "Runtime"]
 
-#: Where a message goes: a pid, a local name, ``(name, node)``, or an alias.
-Dest = Pid | Atom | str | tuple[Atom | str, Atom | str] | Reference
-
 _MAX_ID: Final = (1 << 28) - 1
 _MAX_SERIAL: Final = (1 << 32) - 1
+_NO_NETWORK: Final = Atom("no_network")
 
 
-class Runtime:
+class Runtime(Signals):
     """All processes of one node.
 
     Args:
@@ -75,8 +78,8 @@ class Runtime:
         telemetry: Telemetry | None = None,
         policy: Policy = default_policy,
     ) -> None:
-        self.node_name: Final = node_name
-        self.creation: Final = creation
+        self.node_name = node_name
+        self.creation = creation
         self.loop: Final = asyncio.get_running_loop() if loop is None else loop
         self.limits: Final = Limits() if limits is None else limits
         self.telemetry: Final = Telemetry() if telemetry is None else telemetry
@@ -86,6 +89,8 @@ class Runtime:
         self.node: Any = None
         #: Name resolvers of ``via`` tuples, by module name.
         self.via: dict[str, Any] = {}
+        #: What other nodes may run here.
+        self.resolver = Resolver()
         #: The context that the runtime's own callbacks run in.
         self.context: Final = contextvars.Context()
         #: The group leader of processes spawned from outside any process; None: ``main``.
@@ -108,6 +113,9 @@ class Runtime:
         self.router = Router(self)
         self.user_timers = UserTimers(self)
         self.marshal = Marshal(self)
+        self.spawning = Spawning(self)
+        self.inbound = Inbound(self)
+        self._stopping = Stopping(self)
 
     def attach(self, outbound: Outbound) -> None:
         """Give the way to other nodes; until then they are all unreachable."""
@@ -120,6 +128,9 @@ class Runtime:
         """The process that speaks for code outside any process; has no body, never ends by itself.
 
         Should an exit signal end it, the next use makes another one.
+
+        Raises:
+            NodeDown: the node has stopped.
         """
         if self._main is None or not self._main.alive:
             self._main = self.spawn(None)
@@ -182,8 +193,8 @@ class Runtime:
         return process
 
     def _inherited_leader(self, pid: Pid) -> Pid:
-        parent = current_process()
-        if parent is not None and parent.runtime is self:
+        parent = self.current()
+        if parent is not None:
             return parent.group_leader
         if self.default_group_leader is not None:
             return self.default_group_leader
@@ -198,21 +209,10 @@ class Runtime:
             if self._last_id not in self._table:
                 return Pid(self.node_name, self._last_id, self._serial, self.creation)
 
-    def make_ref(self) -> Reference:
-        """Return a reference that is unique in the life of the node (``make_ref/0``)."""
-        self._last_ref = number = self._last_ref + 1
-        words = (number & 0x3FFFF, (number >> 18) & 0xFFFFFFFF, number >> 50)
-        return Reference(self.node_name, self.creation, words)
-
-    def local(self, pid: Pid) -> Process | None:
-        """Return the live process of this node that ``pid`` means, None for any other pid.
-
-        A pid of an earlier life of the node, which has another creation, means nobody.
-        """
-        process = self._table.get(pid.id)
-        if process is not None and (process.pid is pid or process.pid == pid):
-            return process
-        return None
+    def current(self) -> Process | None:
+        """Return the current process, if it is one of this runtime."""
+        process = current_process()
+        return process if process is not None and process.runtime is self else None
 
     def processes(self) -> list[Process]:
         """Return all live processes, the oldest first (``processes/0``)."""
@@ -238,347 +238,31 @@ class Runtime:
             "registered_name": process.name,
             "trap_exit": process.trap_exit,
             "group_leader": process.group_leader,
-            "links": [] if process.links is None else [p for p, s in process.links.items() if not s],
+            "links": []
+            if process.links is None
+            else [p for p, s in process.links.items() if not s],
             "monitors": [m.target for m in (process.monitors or {}).values()],
             "monitored_by": [w.watcher for w in (process.watchers or {}).values()],
             "message_queue_len": 0 if mailbox is None else mailbox.total(),
             "messages": [] if mailbox is None else mailbox.messages(),
-            "dictionary": {} if process.peek_extra is None else dict(process.dictionary),
+            "dictionary": {} if process.rare is None else dict(process.dictionary),
         }
 
     def forget(self, process: Process) -> None:
         """Take a process that ends out of everything that finds processes."""
         self._table.pop(process.pid.id, None)
         self.names.forget(process)
-        extra = process.peek_extra
+        extra = process.rare
         if extra is not None:
             for ref in extra.aliases:
                 self.aliases.pop(ref, None)
             for ref in extra.calls:
                 self.aliases.pop(ref, None)
+        self.gone()
 
-    # ------------------------------------------------------------------ messages
-
-    def send(self, process: Process, dest: Dest, message: Any, *, priority: bool = False) -> None:
-        """Send ``message``; never waits, and never fails for want of a receiver.
-
-        Messages of one process to one other arrive in the order of the sends.  ``message`` is
-        copied by the rules of values before this returns.  If the receiver's node is busy,
-        ``process`` is held at its next await of the runtime.
-
-        Args:
-            process: the sender.
-            dest: a pid, a name of this node, ``(name, node)``, or an alias.
-            message: a term.
-            priority: where ``dest`` is an alias made with ``priority``, put the message before
-                the ordinary ones (OTP 28); elsewhere without effect.
-
-        Raises:
-            NameError_: a name that is not registered on this node (badarg in Erlang).  With
-                ``(name, node)`` a missing name is no error.
-            EncodeError: ``message`` is no term; nothing was sent.
-            PeerBusy: too much is waiting for that node; nothing was sent.
-            TypeError: ``dest`` is none of these.
-            ProcessDead: ``process`` has ended.
-        """
-        if not process.alive:
-            raise self.refusal(process)
-        handler = _SENDERS.get(type(dest))
-        if handler is None:
-            handler = _sender_of(dest)
-        handler(self, process, dest, message, priority)
-
-    def refusal(self, process: Process) -> Exception:
-        """Return the error for an act of a process that has ended."""
-        if self.stopped:
-            return NodeDown("the node has stopped")
-        return ProcessDead(process.pid, process.exit_reason)
-
-    def _send_pid(self, process: Process, dest: Pid, message: Any, priority: bool) -> None:
-        if dest.node == self.node_name:
-            message = copy_term(message)
-            target = self.local(dest)
-            if target is not None:
-                self.tell(target, message)
-        else:
-            self.router.send(process, dest.node, c.SendSender(process.pid, dest), message)
-
-    def _send_name(self, process: Process, dest: Atom | str, message: Any, priority: bool) -> None:
-        target = self.names.find(as_atom(dest))
-        if target is None:
-            raise NameError_(f"{dest} is not registered")
-        self.tell(target, copy_term(message))
-
-    def _send_name_node(
-        self, process: Process, dest: tuple[Atom | str, Atom | str], message: Any, priority: bool
-    ) -> None:
-        if len(dest) != 2:
-            raise TypeError(f"{dest!r} is not (name, node)")
-        name, node = as_atom(dest[0]), as_atom(dest[1])
-        if node == self.node_name:
-            message = copy_term(message)
-            target = self.names.find(name)
-            if target is not None:
-                self.tell(target, message)
-        else:
-            self.router.send(process, node, c.RegSend(process.pid, name), message)
-
-    def _send_alias(self, process: Process, dest: Reference, message: Any, priority: bool) -> None:
-        if dest.node == self.node_name:
-            message = copy_term(message)
-            alias = self.aliases.get(dest)
-            if alias is not None:
-                alias.take(message, urgent=priority)
-        else:
-            control: c.Control
-            if priority:
-                control = c.AltactSend(_PRIORITY | _TO_ALIAS, process.pid, dest)
-            else:
-                control = c.AliasSend(process.pid, dest)
-            self.router.send(process, dest.node, control, message)
-
-    def tell(self, process: Process, message: Any) -> None:
-        """Put ``message``, a term of nobody else's, into the mailbox of a live process."""
-        if process.text:
-            message = to_text(message)
-        self.put(process, message)
-
-    def put(self, process: Process, message: Any) -> None:
-        """Put ``message`` into the mailbox as it is, a reply to a call under way excepted."""
-        if not process.alive:
-            return
-        extra = process.peek_extra
-        if extra is not None and extra.calls and self._is_reply(extra.calls, message):
-            return
-        mailbox = process.mailbox
-        if mailbox is None:
-            mailbox = process.mailbox = Mailbox()
-        mailbox.append(message)
-        self._wake(process)
-
-    def tell_urgent(self, process: Process, message: Any) -> None:
-        """Put a priority message into the front section of the mailbox."""
-        if not process.alive:
-            return
-        if process.mailbox is None:
-            process.mailbox = Mailbox()
-        if process.text:
-            message = to_text(message)
-        process.mailbox.push_priority(message, process.receivers)
-        self._wake(process)
-
-    def _wake(self, process: Process) -> None:
-        if process.receivers is not None:
-            for receiver in process.receivers:
-                receiver.wake()
-        if process.task is None and process.body is not None:
-            self.scheduler.ready(process)
-
-    def _is_reply(self, calls: dict[Reference, CallSlot], message: Any) -> bool:
-        """Decide the call that a message ``{[alias|Ref], Reply}`` at the pid itself answers."""
-        if type(message) is not tuple or len(message) != 2:
-            return False
-        tag = message[0]
-        if type(tag) is not ImproperList or type(tag.tail) is not Reference:
-            return False
-        slot = calls.get(tag.tail)
-        if slot is None or slot.tag != tag:
-            return False
-        slot.replied(message[1])
-        return True
-
-    # ------------------------------------------------------------------ exits, links, monitors
-
-    def exit(self, process: Process, to: Pid | Reference, reason: Any) -> None:
-        """Send an exit signal (``exit/2``).
-
-        ``kill`` ends ``to`` with ``killed`` whatever it traps; ``normal`` ends nobody but
-        ``process`` itself.  A process that ends itself this way from its own code does not
-        return from here: its coroutine or callback gets :class:`asyncio.CancelledError`.
-
-        Args:
-            process: the sender.
-            to: a pid, or an alias (OTP 28).
-            reason: a term.
-
-        Raises:
-            EncodeError: ``reason`` is no term.
-            PeerBusy: too much is waiting for that node.
-            ProcessDead: ``process`` has ended.
-        """
-        if not process.alive:
-            raise self.refusal(process)
-        reason = copy_term(reason)
-        if to.node != self.node_name:
-            control: c.Control
-            if type(to) is Pid:
-                control = c.Exit2(process.pid, to, c.IN_PAYLOAD)
-            else:
-                control = c.AltactSend(_TO_ALIAS | _EXIT, process.pid, to)
-            self.router.send(process, to.node, control, reason)
-            return
-        if type(to) is Pid:
-            target = self.local(to)
-        else:
-            alias = self.aliases.get(to)
-            target = None if alias is None else alias.process
-        if target is not None:
-            self.deaths.exit_signal(target, process.pid, reason, by_link=False)
-            if not process.alive and self.scheduler.current is process:
-                raise asyncio.CancelledError
-
-    def link(self, process: Process, to: Pid) -> None:
-        """Link ``process`` and ``to`` (``link/1``); nothing if they are linked already.
-
-        If ``to`` does not exist, or its node cannot be reached, ``process`` gets an exit signal
-        ``noproc`` or ``noconnection`` from it; never an exception for that.
-
-        Raises:
-            PeerBusy: too much is waiting for that node.
-            ProcessDead: ``process`` has ended.
-        """
-        if not process.alive:
-            raise self.refusal(process)
-        self.links.link(process, to)
-
-    def unlink(self, process: Process, to: Pid) -> None:
-        """Take the link away (``unlink/1``): from now on it has no effect on ``process``.
-
-        An exit message of it that is in the mailbox already stays there.
-        """
-        self.links.unlink(process, to)
-
-    def monitor(
-        self,
-        process: Process,
-        target: Pid | Atom | str | tuple[Atom | str, Atom | str],
-        *,
-        alias: str | None = None,
-        tag: Any = DOWN,
-    ) -> Reference:
-        """Watch ``target``, and return the reference of the monitor (``monitor/3``).
-
-        One message ``{'DOWN', Ref, process, Pid | {Name, Node}, Reason}`` comes when it ends:
-        ``noproc`` at once if it does not exist, ``noconnection`` if its node is lost.
-
-        Args:
-            process: the one that watches.
-            target: a pid, a local name, or ``(name, node)``.
-            alias: make the reference an alias too, until ``unalias`` ("explicit_unalias"), or
-                until the monitor goes ("demonitor"), or also until the first message
-                ("reply_demonitor"), which ends the monitor besides.
-            tag: what stands in the message for ``'DOWN'``.
-
-        Raises:
-            PeerBusy: too much is waiting for that node.
-            ValueError: ``alias`` is none of these.
-            ProcessDead: ``process`` has ended.
-        """
-        if not process.alive:
-            raise self.refusal(process)
-        if alias is not None and alias not in ALIAS_MODES:
-            raise ValueError(f"alias is one of {', '.join(ALIAS_MODES)}, not {alias!r}")
-        monitor = Monitor(process, self.make_ref(), self._watchable(target), tag)
-        if alias is not None:
-            self._add_alias(process, monitor.ref, alias)
-        self.monitors.add(monitor)
-        return monitor.ref
-
-    def _watchable(self, target: Any) -> Any:
-        if type(target) is Pid:
-            return target
-        if type(target) is tuple and len(target) == 2:
-            return as_atom(target[0]), as_atom(target[1])
-        return as_atom(target), self.node_name
-
-    def demonitor(
-        self, process: Process, ref: Reference, *, flush: bool = False, info: bool = False
-    ) -> bool:
-        """End a monitor (``demonitor/2``); a DOWN of it that is in the mailbox already stays.
-
-        Args:
-            process: the one that watches.
-            ref: what :meth:`monitor` returned.
-            flush: remove the DOWN from the mailbox, should it be there.
-            info: return whether the monitor was found; without it the result is True.
-
-        Raises:
-            ValueError: ``ref`` is of another node.
-        """
-        if ref.node != self.node_name or ref.creation != self.creation:
-            raise ValueError(f"{ref!r} is no monitor of this node")
-        found = self.monitors.remove(process, ref)
-        alias = self.aliases.get(ref)
-        if found and alias is not None and alias.process is process:
-            if alias.mode in ("demonitor", "reply_demonitor"):
-                self.drop_alias(ref)
-        if flush and not found and process.mailbox is not None:
-            process.mailbox.drop(lambda message: _is_down(message, ref), process.receivers)
-        return found or not info
-
-    def open_call(
-        self,
-        process: Process,
-        target: Pid | Atom | str | tuple[Atom | str, Atom | str],
-        *,
-        text: bool = False,
-    ) -> CallSlot:
-        """Monitor ``target`` with an alias and a waiter in one: the beginning of a call.
-
-        Send the request with ``slot.tag``, then ``await slot.wait(timeout)``; always close.
-        ``text``: UTF-8 binaries of the reply become str.
-
-        Raises:
-            PeerBusy: too much is waiting for that node.
-            ProcessDead: ``process`` has ended.
-        """
-        if not process.alive:
-            raise self.refusal(process)
-        slot = CallSlot(process, self.make_ref(), self._watchable(target), text=text)
-        self.aliases[slot.ref] = slot
-        process.extra.calls[slot.ref] = slot
-        try:
-            self.monitors.add(slot)
-        except BaseException:
-            slot.close()
-            raise
-        return slot
-
-    def alias(
-        self, process: Process, *, reply: bool = False, priority: bool = False
-    ) -> Reference:
-        """Return a new alias of ``process`` (``alias/1``): what is sent to it arrives here.
-
-        Args:
-            process: whose alias.
-            reply: it ends with the first message.
-            priority: priority messages sent to it go before ordinary ones (OTP 28).
-        """
-        if not process.alive:
-            raise self.refusal(process)
-        ref = self.make_ref()
-        self._add_alias(process, ref, "reply" if reply else "explicit_unalias", priority)
-        return ref
-
-    def _add_alias(
-        self, process: Process, ref: Reference, mode: str, priority: bool = False
-    ) -> None:
-        self.aliases[ref] = Alias(process, ref, mode, priority=priority)
-        process.extra.aliases.add(ref)
-
-    def unalias(self, process: Process, ref: Reference) -> bool:
-        """End an alias; return whether it was one of ``process`` (``unalias/1``)."""
-        alias = self.aliases.get(ref)
-        if alias is None or alias.process is not process or alias.mode == "call":
-            return False
-        self.drop_alias(ref)
-        return True
-
-    def drop_alias(self, ref: Reference) -> None:
-        """End an alias."""
-        alias = self.aliases.pop(ref, None)
-        if alias is not None:
-            alias.process.extra.aliases.discard(ref)
+    def gone(self) -> None:
+        """A process, or the coroutine of a dead one, has ended."""
+        self._stopping.check()
 
     # ------------------------------------------------------------------ names
 
@@ -695,24 +379,163 @@ class Runtime:
         """There is no way to other nodes: report the loss of ``node`` in a later turn."""
         self.loop.call_soon(self.nodes.down, node, _NO_NETWORK, context=self.context)
 
+    # ------------------------------------------------------------------ spawning elsewhere
+
+    def spawn_request(
+        self,
+        process: Process,
+        node: Atom | str,
+        module: Atom | str,
+        function: Atom | str,
+        args: Sequence[Any],
+        *,
+        link: bool = False,
+        monitor: bool = False,
+        options: Sequence[Any] = (),
+        tag: Any = SPAWN_REPLY,
+    ) -> Reference:
+        """Ask a node to spawn ``module:function(*args)`` (``spawn_request/5``).
+
+        ``process`` gets ``{spawn_reply, ReqId, ok, Pid}``, or ``{spawn_reply, ReqId, error,
+        Reason}`` with ``noconnection``, ``notsup``, ``badopt`` or ``system_limit``; before any
+        signal of the new process.
+
+        Args:
+            process: who asks; the new process gets its group leader.
+            node: any node, this one too.
+            module, function, args: what it runs; a function that does not exist ends it with
+                ``undef``.
+            link, monitor: made together with the process; the returned reference is that of the
+                monitor.
+            options: further options as terms, such as ``(atom.priority, atom.high)``.
+            tag: what stands in the message for ``spawn_reply``.
+
+        Raises:
+            EncodeError: an argument is no term.
+            PeerBusy: too much is waiting for that node.
+        """
+        pending = self._request(process, link=link, monitor=monitor)
+        pending.tag = tag
+        self._ask(pending, node, module, function, args, options)
+        return pending.ref
+
+    async def spawn_remote(
+        self,
+        process: Process,
+        node: Atom | str,
+        module: Atom | str,
+        function: Atom | str,
+        args: Sequence[Any],
+        *,
+        link: bool = False,
+        monitor: bool = False,
+        options: Sequence[Any] = (),
+    ) -> tuple[Pid, Reference]:
+        """Like :meth:`spawn_request`, and wait for the pid; also return the reference.
+
+        A request whose wait is cancelled is abandoned: a link that it makes ends the new process
+        with ``abandoned``.
+
+        Raises:
+            NoConnection: ``noconnection``.
+            CallExit: another reason.
+            EncodeError: an argument is no term.
+        """
+        pending = self._request(process, link=link, monitor=monitor)
+        pending.silent = True
+        self._ask(pending, node, module, function, args, options)
+        return await self.spawning.wait(pending), pending.ref
+
+    def open_spawn(
+        self,
+        process: Process,
+        node: Atom | str,
+        module: Atom | str,
+        function: Atom | str,
+        args: Sequence[Any],
+        *,
+        text: bool = False,
+    ) -> ReasonSlot:
+        """Spawn with a monitor, and return a slot for the exit reason: erpc's way to call.
+
+        ``await slot.wait(timeout)`` returns the reason of the DOWN; ``noconnection`` and a
+        refused request raise.  Close it always.
+        """
+        pending = self._request(process, monitor=True)
+        pending.slot = slot = ReasonSlot(process, pending.ref, (None, as_atom(node)), text=text)
+        process.extra.calls[slot.ref] = slot
+        try:
+            self._ask(pending, node, module, function, args, ())
+        except BaseException:
+            slot.close()
+            raise
+        return slot
+
+    def spawn_request_abandon(self, process: Process, ref: Reference) -> bool:
+        """Give up a request; True if its answer had not come (``spawn_request_abandon/1``).
+
+        No message will come.  A link that the other node makes ends the new process with
+        ``abandoned``; without a link it goes on.
+        """
+        return self.spawning.abandon(process, ref)
+
+    def _request(
+        self, process: Process, *, link: bool = False, monitor: bool = False
+    ) -> PendingSpawn:
+        if not process.alive:
+            raise self.refusal(process)
+        return PendingSpawn(process, self.make_ref(), link=link, monitor=monitor)
+
+    def _ask(
+        self,
+        pending: PendingSpawn,
+        node: Atom | str,
+        module: Atom | str,
+        function: Atom | str,
+        args: Sequence[Any],
+        options: Sequence[Any],
+    ) -> None:
+        self.spawning.request(
+            pending, as_atom(node), as_atom(module), as_atom(function), list(args), list(options)
+        )
+
+    # ------------------------------------------------------------------ the sink of signals
+
+    def peer_up(self, peer: Peer) -> None:
+        """A connection is established; see :class:`pynode.dist.seam.SignalSink`."""
+        self.nodes.up(peer)
+
+    def control(self, peer: Peer, message: Control, payload: Payload | None) -> None:
+        """One signal, in the order of arrival.
+
+        Raises:
+            FrameError: it breaks the protocol; costs the connection.
+            DecodeError: its payload is no term, or one beyond the limits; costs the connection.
+        """
+        self.inbound.control(peer, message, payload)
+
+    def peer_down(self, node: Atom, peer: Peer | None, reason: Any) -> None:
+        """A connection is lost, or an automatic one failed: exits, downs, then nodedowns."""
+        self.nodes.down(node, reason)
+        self.router.peer_gone(node)
+
+    def peer_drained(self, node: Atom) -> None:
+        """A peer is not busy any more: what it held goes on."""
+        self.router.peer_drained(node)
+
+    def batch_end(self) -> None:
+        """Run what a batch of inbound signals has made ready, in place, for one turn's budget."""
+        self.scheduler.drain()
+
+    # ------------------------------------------------------------------ waiting for peers
+
     async def drain(self, dest: Pid | Atom | str) -> None:
         """Wait until the node of ``dest`` (a pid, or a node's name) is not busy any more.
 
         Returns at once if it is not, and also when the connection is lost.
         """
-        node = dest.node if type(dest) is Pid else as_atom(dest)  # type: ignore[arg-type]
+        node = dest.node if type(dest) is Pid else as_atom(dest)
         await self.router.drained(node)
-
-    def group_leader(self, process: Process, to: Pid, leader: Pid) -> None:
-        """Make ``leader`` the group leader of ``to`` (``group_leader/2``)."""
-        if not process.alive:
-            raise self.refusal(process)
-        if to.node != self.node_name:
-            self.router.signal(process, to.node, c.GroupLeader(leader, to))
-            return
-        target = self.local(to)
-        if target is not None:
-            target.group_leader = leader
 
     # ------------------------------------------------------------------ threads, start and stop
 
@@ -730,33 +553,23 @@ class Runtime:
         """
         return self.marshal.call(process, function, args, kwargs)
 
-    def batch_end(self) -> None:
-        """Run what a batch of inbound signals has made ready, in place, for one turn's budget."""
-        self.scheduler.drain()
+    async def stop(self, timeout: float | None = 5.0) -> None:
+        """End all processes; afterwards nothing of the runtime is left on the loop.
 
+        Every process gets an exit signal ``shutdown`` from :attr:`main` (a server that traps
+        exits takes it for its parent's).  Those that live after ``timeout`` seconds are killed;
+        coroutines that swallow that are closed.  None waits for ever.  May be called from any
+        task, a process's own included, and again; a cancelled caller stops waiting, the stop
+        goes on.  Threads of blocking processes end after the callback that they are in.
+        """
+        await self._stopping.stop(timeout)
 
-_PRIORITY: Final = 1
-_TO_ALIAS: Final = 4
-_EXIT: Final = 16
-_NO_NETWORK: Final = Atom("no_network")
-
-_SENDERS: Final[dict[type, Callable[..., None]]] = {
-    Pid: Runtime._send_pid,
-    Atom: Runtime._send_name,
-    str: Runtime._send_name,
-    tuple: Runtime._send_name_node,
-    Reference: Runtime._send_alias,
-}
-
-
-def _sender_of(dest: Any) -> Callable[..., None]:
-    for kind in (str, tuple):
-        if isinstance(dest, kind):
-            return _SENDERS[kind]
-    raise TypeError(
-        f"a message goes to a pid, a name, (name, node) or an alias, not to {dest!r}"
-    )
-
-
-def _is_down(message: Any, ref: Reference) -> bool:
-    return type(message) is tuple and len(message) == 5 and message[1] == ref
+    def pending(self) -> dict[str, int]:
+        """Return how many things of each kind the runtime holds: for tests, and the curious."""
+        return {
+            "aliases": len(self.aliases),
+            "processes": len(self._table),
+            "timers": len(self.timers),
+            "waits": len(self.marshal.tasks),
+            "zombies": len(self.deaths.zombies),
+        }

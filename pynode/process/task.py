@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import types
 from asyncio import CancelledError
-from asyncio.tasks import _enter_task, _leave_task  # type: ignore[attr-defined]
+from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,8 +98,9 @@ class ProcessTask:
             error = CancelledError() if error is None else error
         process = self.process
         loop = process.runtime.loop
-        _enter_task(loop, self)
+        _enter_task(loop, self)  # type: ignore[arg-type]
         self.stepping = True
+        yielded: Any = None
         try:
             if error is None:
                 yielded = process.context.run(self._coro.send, None)
@@ -113,7 +114,7 @@ class ProcessTask:
             self.finished = True
         finally:
             self.stepping = False
-            _leave_task(loop, self)
+            _leave_task(loop, self)  # type: ignore[arg-type]
         if not self.finished:
             self._wait_for(yielded)
             return False

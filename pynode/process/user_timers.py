@@ -1,4 +1,4 @@
-"""Timers of processes: ``send_after/3``, ``start_timer/3``, ``cancel_timer/1``, ``read_timer/1``."""
+"""Timers of processes: ``send_after/3``, ``start_timer/3``, ``cancel_timer``, ``read_timer``."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ class UserTimers:
         self._runtime = runtime
         self._table: dict[Reference, Timer] = {}
 
-    def start(
-        self, seconds: float, dest: Pid | Atom, message: Any, *, wrapped: bool
-    ) -> Reference:
+    def start(self, seconds: float, dest: Pid | Atom, message: Any, *, wrapped: bool) -> Reference:
         """Send ``message``, ``wrapped`` as ``{timeout, Ref, message}``, in ``seconds``."""
         runtime = self._runtime
         message = copy_term(message)

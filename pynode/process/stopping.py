@@ -1,0 +1,106 @@
+"""The end of a runtime: everything is told to go, then made to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from pynode.process.words import KILLED, SHUTDOWN
+
+if TYPE_CHECKING:
+    from pynode.process.process import Process
+    from pynode.process.runtime import Runtime
+
+__all__ = ["Stopping"]
+
+_log = logging.getLogger("pynode.process")
+
+
+class Stopping:
+    """Stops a runtime, once, in a task of its own.
+
+    Its own task, because a process that stops its node is ended by that, and the stop must not
+    end with it.
+    """
+
+    __slots__ = ("_event", "_runtime", "_task")
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._task: asyncio.Task[None] | None = None
+        #: Set at each end of a process or of a zombie, while a stop waits for them.
+        self._event: asyncio.Event | None = None
+
+    def check(self) -> None:
+        """Something has ended."""
+        if self._event is not None:
+            self._event.set()
+
+    async def stop(self, timeout: float | None) -> None:
+        """See :meth:`Runtime.stop`."""
+        if self._task is None:
+            runtime = self._runtime
+            self._task = runtime.loop.create_task(
+                self._stop(timeout),
+                name=f"pynode stop of {runtime.node_name}",
+                context=runtime.context.copy(),
+            )
+        await asyncio.shield(self._task)
+
+    async def _stop(self, timeout: float | None) -> None:
+        runtime = self._runtime
+        self._event = asyncio.Event()
+        main = runtime.main
+        for process in reversed(runtime.processes()):
+            if process is not main:
+                runtime.deaths.exit_signal(process, main.pid, SHUTDOWN, by_link=False)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until_alone(main)
+        except TimeoutError:
+            pass
+        self._kill(main)
+        await self._last_words()
+        for process in list(runtime.deaths.zombies):
+            self._abandon(process)
+        waits = list(runtime.marshal.tasks)
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _until_alone(self, main: Process) -> None:
+        runtime = self._runtime
+        while len(runtime.processes()) > 1 or runtime.deaths.zombies:
+            await self._next_end()
+
+    async def _next_end(self) -> None:
+        event = self._event
+        assert event is not None  # noqa: S101
+        event.clear()
+        await event.wait()
+
+    def _kill(self, main: Process) -> None:
+        """End whoever still lives, and refuse everything from here on."""
+        runtime = self._runtime
+        runtime.stopped = True
+        for process in reversed(runtime.processes()):
+            runtime.deaths.end(process, SHUTDOWN if process is main else KILLED)
+        runtime.timers.close()
+        runtime.marshal.close()
+
+    async def _last_words(self) -> None:
+        """Let the killed ones' coroutines unwind: a few rounds of the loop, no more."""
+        for _ in range(_ROUNDS):
+            if not self._runtime.deaths.zombies:
+                return
+            await asyncio.sleep(0)
+
+    def _abandon(self, process: Process) -> None:
+        task, process.task = process.task, None
+        self._runtime.deaths.zombies.discard(process)
+        if task is not None and not task.abandon():
+            _log.warning("%r does not end: %r", process, task, exc_info=task.error)
+
+
+_ROUNDS = 10
