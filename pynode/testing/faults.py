@@ -130,7 +130,8 @@ class FaultNetwork:
             raise RuntimeError("the fault network is not started")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def _keep(self, task: asyncio.Task[None] | None) -> None:
+        assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -151,12 +152,15 @@ class FaultNetwork:
 
     async def _close(self) -> None:
         for view in self._views:
-            await view.close()
+            view.close()
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         for link in self._links.values():
             link._close_all()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)  # transports close in a later turn of the loop
 
 
 class Link:
@@ -264,7 +268,6 @@ class _View:
     def __init__(self, network: FaultNetwork) -> None:
         self._network = network
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
         self._proxies: dict[str, asyncio.Server] = {}
         self.port = 0
         self.entry: NodeEntry | None = None
@@ -273,15 +276,13 @@ class _View:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    async def close(self) -> None:
+    def close(self) -> None:
         for server in (self._server, *self._proxies.values()):
             if server is not None:
                 server.close()
-        for writer in list(self._writers):
-            writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._network._keep(asyncio.current_task())
         try:
             with suppress(OSError, asyncio.IncompleteReadError, ProtocolError):
                 length = int.from_bytes(await reader.readexactly(2), "big")
@@ -289,7 +290,6 @@ class _View:
         except asyncio.CancelledError:
             pass  # the network stops
         finally:
-            self._writers.discard(writer)
             writer.close()
 
     async def _answer(
@@ -337,6 +337,7 @@ async def _carry(
     writer: asyncio.StreamWriter,
 ) -> None:
     """Carry one connection that was dialled to ``name``."""
+    network._keep(asyncio.current_task())
     entry = network._find(name)
     if link._cut or entry is None:
         writer.close()
@@ -344,7 +345,7 @@ async def _carry(
     connection = _Connection(link, writer)
     try:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", entry.port)
-    except OSError:
+    except (OSError, asyncio.CancelledError):  # nothing listens; the network stops
         connection.close()
         return
     connection.join(far_writer)

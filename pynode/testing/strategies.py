@@ -207,7 +207,9 @@ def opaque_funs(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[OpaqueFun
 
 def records(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[Record]:
     """Return native records (OTP 29) with ``elements`` as values."""
-    fields = st.lists(st.tuples(atoms(), elements), max_size=4, unique_by=lambda field: field[0])
+    fields = st.lists(st.tuples(atoms(), elements), max_size=4).map(
+        lambda pairs: dict(pairs).items()
+    )
     return st.builds(Record, atoms(), atoms(), st.booleans(), fields)
 
 

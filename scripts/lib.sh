@@ -1,0 +1,108 @@
+# Shell helpers of the scripts beside it; sourced, never run.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+
+# What the tests and the demo need of Debian beside Python itself.  erlang-dev has the headers that
+# the flags are compared with, iproute2 the network namespaces.
+DEBIAN_PACKAGES=(elixir erlang-dev iproute2)
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# as_root COMMAND...: run it as root, if that can be had without a question.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif sudo -n true 2>/dev/null; then
+        sudo "$@"
+    else
+        return 126
+    fi
+}
+
+# need_packages REASON PACKAGE...: install Debian packages, or say how to.
+need_packages() {
+    local reason=$1
+    shift
+    local by_hand="sudo apt-get update && sudo apt-get install $*"
+    if ! command -v apt-get >/dev/null; then
+        fail "$reason; this is no Debian: install what Debian calls $* and start again"
+    fi
+    if ! as_root true; then
+        fail "$reason, and installing needs root. By hand: $by_hand"
+    fi
+    say "$reason: installing $* (apt-get)"
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get update -qq >&2 || say "apt-get update failed; going on with the lists there are"
+    as_root apt-get install -y -qq --no-install-recommends "$@" >&2 ||
+        fail "apt-get could not install them. By hand: $by_hand"
+}
+
+# ensure_beam: there is an Erlang and an Elixir, and what else the tests ask of the system.
+ensure_beam() {
+    local missing=()
+    command -v elixir >/dev/null && command -v mix >/dev/null || missing+=(elixir)
+    command -v erl >/dev/null || [ "${#missing[@]}" -gt 0 ] || missing+=(erlang-nox)
+    command -v ip >/dev/null || [ -x /sbin/ip ] || missing+=(iproute2)
+    if command -v dpkg-query >/dev/null && [ "${1:-}" = with-headers ]; then
+        find /usr/lib/erlang/lib -path '*/kernel-*/include/dist.hrl' 2>/dev/null | grep -q . ||
+            missing+=(erlang-dev)
+    fi
+    if [ "${#missing[@]}" -gt 0 ]; then
+        need_packages "${missing[*]} missing" "${missing[@]}"
+    fi
+}
+
+# find_python: print a Python of 3.11 or newer that can make virtual environments.
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# ensure_venv: .venv with this package (editable) and what its development needs.
+ensure_venv() {
+    local python stamp wanted
+    stamp=.venv/pynode.stamp
+    if [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null; then
+        wanted=$({ .venv/bin/python -VV && sha256sum <pyproject.toml; } | sha256sum)
+        if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+            return
+        fi
+    else
+        python=$(find_python) || {
+            need_packages "Python 3.11 or newer is missing" python3 python3-venv
+            python=$(find_python) || fail "this Debian has no Python of 3.11 or newer"
+        }
+        if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+            local version
+            version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+            if [ "$python" -ef /usr/bin/python3 ]; then
+                need_packages "Python cannot make a .venv" python3-venv
+            else
+                need_packages "Python cannot make a .venv" "python$version-venv"
+            fi
+        fi
+        say "making .venv with $("$python" --version)"
+        rm -rf .venv
+        "$python" -m venv .venv
+    fi
+    say "installing pynode and its development packages into .venv (pip)"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' >&2 ||
+        fail "pip could not install them. By hand: .venv/bin/python -m pip install -e '.[dev]'"
+    wanted=$({ .venv/bin/python -VV && sha256sum <pyproject.toml; } | sha256sum)
+    printf '%s\n' "$wanted" >"$stamp"
+}
