@@ -5,3 +5,7 @@ locks), :mod:`.partitions`, :mod:`.server` (the name server's state machine), :m
 :mod:`.locking`, :mod:`.locker`, :mod:`.registrar`, :mod:`.resolve` (sequential parts, over
 :mod:`.ports`), :mod:`.processes` (all of it on a node), :mod:`.api` (``node.global_``).
 """
+
+from .api import Global
+
+__all__ = ["Global"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pynode.net.net import Net
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
-    from pynode.services.erpc import Erpc
+    from pynode.services.rpc import Erpc
 
 __all__ = ["Global"]
 
@@ -134,12 +134,9 @@ class Global:
         """Return what this node knows of ``name`` now."""
         return self._server.where(checked_name(name))
 
-    async def registered_names(self, *, node: Atom | str | None = None) -> list[Any]:
-        """Return all registered names, in no order."""
-        if node is None:
-            return [entry.name for entry in self._server.names]
-        found: list[Any] = await self._erpc.call(node, _GLOBAL, "registered_names", [])
-        return found
+    def registered_names(self) -> list[Any]:
+        """Return all names that this node knows, in no order."""
+        return [entry.name for entry in self._server.names]
 
     def send(self, name: Any, message: Any) -> Pid:
         """Send ``message`` to the process that bears ``name``, and return its pid.

@@ -151,7 +151,7 @@ class Methods:
         if function is None:
             function = self._exposed(method.module, method.function, 3)
         if function is None:
-            stack = [(method.module, method.function, [name, pid, other], [])]
+            stack: list[Any] = [(method.module, method.function, [name, pid, other], [])]
             return atom.EXIT, (atom.undef, stack)
         try:
             result = function(name, pid, other)

@@ -301,6 +301,12 @@ class NameServer:
         if self.pending.get(node, 0) >= VERIFY_CONNECT:
             self._send_cancel(node, session.his_tag)
 
+    def _conclude(self, node: Atom) -> None:
+        """``node`` is joined by way of others: stop joining it, and cancel nothing there."""
+        self.pending.pop(node, None)
+        self._end_session(node)
+        self._early_connects.pop(node, None)
+
     def _cancel_stale(self, node: Atom, tag: Any) -> None:
         """A message of an old session: let the locker go, should it hold the lock for it."""
         self.host.to_locker((atom.cancel, node, tag, []))
@@ -313,7 +319,7 @@ class NameServer:
         if session is None:
             self._cancel_stale(node, my_tag)
             return
-        message = (atom.exchange, self.node, self.names.dump(), [], session.his_tag)
+        message: Any = (atom.exchange, self.node, self.names.dump(), [], session.his_tag)
         self.host.cast(node, message)
         session.lock_id = lock_id
         if session.early_names is not None:
@@ -381,10 +387,11 @@ class NameServer:
         self._do_operations(operations, external, session.lock_id)
         self._now_synced(node)
         for other, _ in his_known:
-            self.pending.pop(other, None)
-            self._end_session(other)
-            self._early_connects.pop(other, None)
-        message = (atom.new_nodes, self.node, operations, external, new_nodes, extra)
+            self._conclude(other)
+        message: tuple[Any, ...] = (
+            *(atom.new_nodes, self.node, operations, external),
+            *(new_nodes, extra),
+        )
         old = (*message[:4], [name for name, _ in new_nodes], extra)
         announcements = [
             (other, message if version >= PREVENT_PARTITIONS else old)
@@ -401,26 +408,34 @@ class NameServer:
         # All is read before anything is done.
         parsed, named = parse_operations(operations), parse_named(external)
         known, lock_id = parse_known(nodes), parse_extra(extra, atom.lock)
-        self._greet_all(self._add_known(known))
+        added = self._add_known(known)
+        self._greet_all(added)
         self._do_operations(parsed, named, lock_id)
+        for other in added:
+            if other in self.synced:  # its in_sync came first
+                self._conclude(other)
 
     def in_sync(self, node: Atom, _known: Any) -> None:
         """``{in_sync, Node, IsKnown}``: a node of the other partition has connected to us."""
         self._now_synced(node)
         if node not in self.synced:
             self.synced.append(node)
-        self.pending.pop(node, None)
-        self._end_session(node)
-        self._early_connects.pop(node, None)
+        self._conclude(node)
 
     def lock_set(self, message: tuple[Any, ...]) -> None:
         """``{lock_set, Locker, IsSet, Known[, MyTag]}``: from the peer's locker to ours."""
         match message:
             case (_, Pid(), bool(), _):
                 self.host.to_locker(message)
-            case (_, Pid() as pid, bool(), _, tag):
-                if self._session(pid.node, tag) is not None:
+            case (_, Pid() as pid, bool() as locked, _, tag):
+                node = pid.node
+                if self._session(node, tag) is not None:
                     self.host.to_locker(message)
+                elif locked and node in self._connected and self.connect_all:
+                    # He holds his lock for a session that an in_sync ended here.  If its
+                    # new_nodes was lost with its sender, nobody would tell him: begin again
+                    # (nothing happens where he is known, or a session is under way).
+                    self._start_session(node)
             case _:
                 raise Malformed(message)
 

@@ -1,0 +1,38 @@
+"""erpc's entry: the functions that a spawn request of ``erpc`` or ``rpc`` names.
+
+A call is a spawned and monitored process that ends with its result as the reason:
+``{Ref, return, Value}``, ``{Ref, throw, Reason}``, ``{Ref, exit, Reason}`` or
+``{Ref, error, Reason, Stack}``.
+
+Source: erpc.erl, ``execute_call/4``, ``execute_cast/3``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from .evaluate import ERROR, evaluate
+
+if TYPE_CHECKING:
+    from pynode.process.process import Process
+
+__all__ = ["execute_call", "execute_cast"]
+
+logger = logging.getLogger("pynode.services")
+
+
+async def execute_call(process: Process, ref: Any, module: Any, function: Any, args: Any) -> None:
+    """End ``process``, which runs this, with the result of the call; does not return."""
+    kind, value, stack = await evaluate(process, module, function, args)
+    reason = (ref, kind, value, list(stack)) if kind == ERROR else (ref, kind, value)
+    # A signal rather than Exit: this end is an answer, and no crash for the log.
+    process.trap_exit = False
+    process.runtime.exit(process, process.pid, reason)
+
+
+async def execute_cast(process: Process, module: Any, function: Any, args: Any) -> None:
+    """Run a function whose result nobody waits for; a failure is logged."""
+    kind, value, stack = await evaluate(process, module, function, args)
+    if kind == ERROR:
+        logger.error("cast of %s:%s failed: %r %r", module, function, value, list(stack))

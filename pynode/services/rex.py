@@ -1,0 +1,117 @@
+"""``rex``: what is left of rpc's server now that erpc spawns.
+
+Every BEAM asks ``features_request`` when it connects.  ``rpc:block_call`` still comes here, as do
+the broadcasts of ``rpc:sbcast`` and the calls of nodes that cannot spawn.
+
+Source: rpc.erl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pynode.errors import NameError_
+from pynode.terms import Atom, Pid, atom
+
+from .entry import execute_cast
+from .evaluate import ERROR, RETURN, THROW, Outcome, evaluate
+from .service import NO_ANSWER, Service
+
+if TYPE_CHECKING:
+    from pynode.process.process import Process
+
+__all__ = ["Rex"]
+
+_REX: Final = atom.rex
+_BADRPC: Final = atom.badrpc
+_EXIT: Final = atom("EXIT")
+_GEN_CALL: Final = atom("$gen_call")
+
+
+class Rex(Service):
+    """The process ``rex``."""
+
+    name: ClassVar[str] = "rex"
+
+    def message(self, process: Process, message: Any) -> Coroutine[Any, Any, object] | None:
+        """Body: a block_call holds up what comes after it, which is its point."""
+        match message:
+            case (tag, (Pid(), _) as caller, (what, module, function, args, leader)) if (
+                tag == _GEN_CALL and what == atom.block_call
+            ):
+                return self._block_call(caller, module, function, args, leader)
+        return super().message(process, message)
+
+    async def _block_call(
+        self, caller: Any, module: Any, function: Any, args: Any, leader: Any
+    ) -> None:
+        own, self.process.group_leader = self.process.group_leader, self._leader(leader)
+        try:
+            outcome = await evaluate(self.process, module, function, args)
+        finally:
+            self.process.group_leader = own
+        self.reply(caller, _rpc_result(outcome))
+
+    def call(self, caller: tuple[Any, Any], request: Any) -> Any:
+        """``{call, M, F, A, GroupLeader}``: in a process of its own."""
+        match request:
+            case (atom.call, _, _, _, _):
+                self._spawn_call(lambda result: self.reply(caller, result), request)
+        return NO_ANSWER
+
+    def cast(self, request: Any) -> None:
+        """``{cast, M, F, A, GroupLeader}``."""
+        match request:
+            case (atom.cast, module, function, args, leader):
+
+                async def run(process: Process) -> None:
+                    await execute_cast(process, module, function, args)
+
+                self.runtime.spawn(run, group_leader=self._leader(leader))
+
+    def info(self, message: Any) -> None:
+        """Requests that carry the sender's pid beside them."""
+        match message:
+            case (Pid() as sender, atom.features_request):
+                self.send(sender, (atom.features_reply, self.runtime.node_name, [atom.erpc]))
+            case (Pid() as sender, (atom.sbcast, name, sent)):
+                self.send(sender, (_REX, self.runtime.node_name, self._broadcast(name, sent)))
+            case (Pid() as sender, (atom.send, name, sent)):
+                answer = self._broadcast(name, (sender, sent))
+                if isinstance(answer, tuple):
+                    self.send(sender, (_REX, self.runtime.node_name, answer))
+            case (Pid() as sender, (atom.call, _, _, _, _) as request):
+                self._spawn_call(lambda result: self.send(sender, (_REX, result)), request)
+
+    def _broadcast(self, name: Any, message: Any) -> Any:
+        """Send to a registered process; return what ``sbcast`` answers."""
+        if isinstance(name, Atom):
+            try:
+                self.send(name, message)
+            except NameError_:
+                pass
+            else:
+                return self.runtime.node_name
+        return atom.nonexisting_name, name
+
+    def _spawn_call(self, answer: Any, request: Any) -> None:
+        _, module, function, args, leader = request
+
+        async def run(process: Process) -> None:
+            answer(_rpc_result(await evaluate(process, module, function, args)))
+
+        self.runtime.spawn(run, group_leader=self._leader(leader))
+
+    def _leader(self, leader: Any) -> Pid:
+        return leader if isinstance(leader, Pid) else self.process.group_leader
+
+
+def _rpc_result(outcome: Outcome) -> Any:
+    """What rpc makes of an outcome: a throw is a value, the rest is ``{badrpc, {'EXIT', _}}``."""
+    kind, value, stack = outcome
+    if kind in (RETURN, THROW):
+        return value
+    if kind == ERROR:
+        value = (value, list(stack))
+    return _BADRPC, (_EXIT, value)

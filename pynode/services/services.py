@@ -1,0 +1,86 @@
+"""All services of a node, in one object that the node starts and stops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pynode.errors import CallExit, RemoteError
+from pynode.terms import Atom, Pid
+
+from .functions import built_in_functions
+from .global_ import Global
+from .global_.processes import GlobalProcesses
+from .global_.resolve import Methods
+from .logger_proxy import LoggerProxy
+from .net_kernel import NetKernel
+from .rex import Rex
+from .rpc import Erpc, Rpc
+from .user import User
+
+if TYPE_CHECKING:
+    from pynode.config import NodeConfig
+    from pynode.net.net import Net
+    from pynode.process.process import Process
+    from pynode.process.runtime import Runtime
+
+__all__ = ["Services"]
+
+
+class Services:
+    """The processes that every node has, and the namespaces that use them.
+
+    Start it when runtime and net know each other, and before the first connection.
+    """
+
+    global_: Global
+    net_kernel: NetKernel
+    user: User
+
+    def __init__(self, runtime: Runtime, net: Net, config: NodeConfig) -> None:
+        self._runtime = runtime
+        self._net = net
+        self._config = config
+        self.erpc = Erpc(runtime)
+        self.rpc = Rpc(self.erpc)
+        self._global_processes: GlobalProcesses | None = None
+
+    def start(self) -> None:
+        """Start the processes."""
+        runtime = self._runtime
+        self.user = User(runtime)
+        runtime.default_group_leader = self.user.process.pid
+        LoggerProxy(runtime)
+        self.net_kernel = NetKernel(runtime, self._net, self._config)
+        Rex(runtime)
+        methods = Methods(runtime.resolver.resolve)
+        processes = GlobalProcesses(runtime, self._net, self._config, self._resolve_there)
+        self._global_processes = processes
+        self.global_ = Global(runtime, self._net, processes, methods, self.erpc)
+        runtime.via["global"] = self.global_
+        functions = built_in_functions(runtime, self.net_kernel, self.global_, methods)
+        for (module, function, arity), found in functions.items():
+            runtime.resolver.expose(found, module=module, name=function, arity=arity)
+
+    async def stop(self) -> None:
+        """Prepare to leave: report no lost connection from here on.
+
+        The node then ends the processes and closes all connections at once.
+        """
+        if self._global_processes is not None:
+            self._global_processes.server.prepare_shutdown()
+
+    async def ping(self, node: Atom | str) -> bool:
+        """Return whether ``node`` answers (``net_adm:ping/1``)."""
+        return await self.net_kernel.ping(node)
+
+    async def _resolve_there(
+        self, process: Process, node: Atom, method: Any, name: Any, theirs: Pid, ours: Pid
+    ) -> Any:
+        """``rpc:call(Node, global, resolve_it, [Method, Name, TheirPid, OurPid])``."""
+        arguments = [method, name, theirs, ours]
+        try:
+            return await self.erpc.call_as(process, node, "global", "resolve_it", arguments)
+        except RemoteError as error:
+            if error.kind == "throw":
+                return error.reason
+            raise CallExit((error.kind, error.reason)) from error
