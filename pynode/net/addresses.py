@@ -25,6 +25,7 @@ __all__ = [
     "bind_listeners",
     "is_local_peer",
     "is_loopback",
+    "is_unspecified",
     "listen_addresses",
     "node_listeners",
     "other_addresses",
@@ -118,6 +119,11 @@ def is_loopback(host: str) -> bool:
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
+
+
+def is_unspecified(host: str) -> bool:
+    """Tell whether a numeric address stands for all of its family: 0.0.0.0 or ::."""
+    return ipaddress.ip_address(host.partition("%")[0]).is_unspecified
 
 
 def is_local_peer(sock: socket.socket) -> bool:

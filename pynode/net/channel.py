@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
@@ -33,6 +34,18 @@ TURN_SECONDS: Final = 0.003
 #: write cannot hold the loop.
 TURN_WRITE_BYTES: Final = 1024 * 1024
 _IOV_MAX: Final = 512
+
+
+_per_thread: Final = threading.local()
+
+
+def _scratch() -> memoryview:
+    """Return the read buffer of this thread, in which one loop runs at a time."""
+    try:
+        return _per_thread.scratch  # type: ignore[no-any-return]
+    except AttributeError:
+        scratch = _per_thread.scratch = memoryview(bytearray(MAX_READ_BYTES))
+        return scratch
 
 
 class Receiver(Protocol):
@@ -88,7 +101,7 @@ class Channel:
         self._fd = sock.fileno()
         self._out: deque[Buffer] = deque()
         self._read_bytes = MIN_READ_BYTES * 8
-        self._scratch: bytearray | None = None
+        self._scratch = _scratch()
         self._reading = False
         self._writing = False
         self._lost_handle: asyncio.Handle | None = None
@@ -117,19 +130,17 @@ class Channel:
         if self.into is not None:
             self._readable_into(self.into)
             return
-        # recv() would allocate its limit and shrink it, for every tick; one buffer that stays,
-        # and a copy of what came, is cheaper and leaves nothing large behind.
+        # recv() would allocate its limit and shrink it, for every tick.  One buffer for all
+        # channels of the thread serves as well: what came is copied out before anything else.
         size = self._read_bytes
         scratch = self._scratch
-        if scratch is None or len(scratch) < size:
-            scratch = self._scratch = bytearray(size)
         count = self._receive(scratch, size)
         if count < MIN_READ_BYTES:
             if count:
-                self.receiver.data_received(bytes(memoryview(scratch)[:count]))
+                self.receiver.data_received(scratch[:count].tobytes())
             return
         started = perf_counter()
-        self.receiver.data_received(bytes(memoryview(scratch)[:count]))
+        self.receiver.data_received(scratch[:count].tobytes())
         spent = perf_counter() - started
         if spent > TURN_SECONDS:
             self._read_bytes = max(MIN_READ_BYTES, int(count * TURN_SECONDS / spent))
@@ -144,7 +155,7 @@ class Channel:
             into.release()
             self.receiver.buffer_filled(count)
 
-    def _receive(self, buffer: bytearray | memoryview, size: int) -> int:
+    def _receive(self, buffer: memoryview, size: int) -> int:
         """Return how much came; 0: nothing, or the socket is lost and the receiver was told."""
         try:
             count = self.sock.recv_into(buffer, size)
@@ -157,10 +168,6 @@ class Channel:
             self._lose(None)
         self.bytes_in += count
         return count
-
-    def idle(self) -> None:
-        """Give the read buffer back; called when a peer has been silent for a while."""
-        self._scratch = None
 
     # ------------------------------------------------------------------ writing
 
@@ -189,9 +196,9 @@ class Channel:
         while out and budget > 0:
             try:
                 if len(out) == 1:
-                    sent = self.sock.send(out[0])
+                    sent = self.sock.send(out[0], socket.MSG_NOSIGNAL)
                 else:
-                    sent = self.sock.sendmsg(islice(out, _IOV_MAX))
+                    sent = self.sock.sendmsg(islice(out, _IOV_MAX), (), socket.MSG_NOSIGNAL)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -235,7 +242,6 @@ class Channel:
             self._lost_handle = None
         self._out.clear()
         self.out_bytes = 0
-        self._scratch = None
         self.into = None
         self.sock.close()
 

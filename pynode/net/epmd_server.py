@@ -86,6 +86,9 @@ class EpmdServer:
                 self._listeners += bind_listeners([endpoint], self.registry.port)
             except OSError as error:
                 _log.info("the embedded EPMD does not listen on %s: %s", endpoint, error)
+        self._listen()
+
+    def _listen(self) -> None:
         for listener in self._listeners:
             self._loop.add_reader(listener.fileno(), self._accept, listener)
 
@@ -107,8 +110,14 @@ class EpmdServer:
     def _accept(self, listener: socket.socket) -> None:
         try:
             sock, _ = listener.accept()
-        except OSError:
-            return  # withdrawn meanwhile, or no descriptor left: the next turn tries again
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            _log.error("the embedded EPMD cannot accept, trying again in 1 s: %s", error)
+            for each in self._listeners:
+                self._loop.remove_reader(each.fileno())
+            self._loop.call_later(1.0, self._listen)
+            return
         local = is_local_peer(sock)
         if self._local_only and not local:
             sock.close()

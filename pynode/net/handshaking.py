@@ -171,6 +171,8 @@ class Dial(Attempt):
             self._task.cancel()
 
     async def _run(self) -> None:
+        # Whoever makes this object has to know it first, under an eager task factory too.
+        await asyncio.sleep(0)
         try:
             sock = await self._connect()
         except ConnectError as error:
@@ -228,7 +230,7 @@ class Dial(Attempt):
         try:
             async with asyncio.timeout(config.timeouts.setup):
                 return await connect_socket(net.loop, endpoint.family, endpoint.at(entry.port))
-        except ConnectionRefusedError as error:
+        except ConnectionError as error:
             problem = f"{where}, which EPMD names, refuses the connection"
             raise PortClosed(node, problem) from error
         except TimeoutError as error:

@@ -240,7 +240,6 @@ class Link:
             self._silent_ticks += 1
             if self._silent_ticks >= TICKS_PER_TICKTIME:
                 return False
-            channel.idle()
         if not (wrote or self.queued_bytes) or (self.peer.hidden and not heard):
             channel.write([self.connection.tick()])
             self.ticks_out += 1

@@ -31,7 +31,7 @@ from typing import Any, Final
 from pynode.config import NodeConfig
 from pynode.dist.control import Control
 from pynode.dist.epmd import HIDDEN_NODE, NORMAL_NODE, NodeEntry
-from pynode.dist.handshake import Established, Status
+from pynode.dist.handshake import Established, Handshake, Status
 from pynode.dist.local import LocalNode, split_name
 from pynode.dist.seam import Peer, Pressure, SignalSink
 from pynode.errors import (
@@ -48,6 +48,7 @@ from pynode.errors import (
 from pynode.net.addresses import (
     Endpoint,
     is_loopback,
+    is_unspecified,
     listen_addresses,
     node_listeners,
     resolve,
@@ -177,6 +178,7 @@ class Net:
         Raises:
             ConfigError: the address or the port cannot be listened on.
             HostError: ``listen`` does not resolve.
+            NodeNameError: the name has characters beyond Latin-1, which no handshake carries.
             EpmdError: EPMD does not answer, and none may or can be started.
             NameTakenError: EPMD has a node of this name.
             ConnectTimeout: EPMD did not answer in time.
@@ -185,6 +187,7 @@ class Net:
             return
         self.loop = asyncio.get_running_loop()
         config = self.config
+        Handshake.accept(self.local, 0)  # a name that cannot be written there is refused here
         try:
             self._endpoints = await listen_addresses(self.loop, config.name, config.listen)
             self._listeners = node_listeners(config.name, self._endpoints, config.port)
@@ -236,7 +239,14 @@ class Net:
                 found |= dict.fromkeys(await resolve(self.loop, host, node=self.config.name))
             except ConnectError as error:
                 _log.debug("the embedded EPMD leaves out %s: %s", host, error)
-        return list(found)
+        # All addresses of a family and one of them cannot be listened on at a time.
+        wild = {endpoint.family for endpoint in found if is_unspecified(endpoint.host)}
+        kept = [
+            endpoint
+            for endpoint in found
+            if endpoint.family not in wild or is_unspecified(endpoint.host)
+        ]
+        return sorted(kept, key=lambda endpoint: endpoint.family != where.family)
 
     def _start_epmd(self, endpoints: list[Endpoint]) -> bool:
         if self.epmd is not None:
@@ -675,7 +685,8 @@ class Net:
         else:
             level = logging.WARNING if isinstance(error, _LOUD) else logging.INFO
         self.telemetry.refused += 1
-        _log.log(level, "a connection from %s was not accepted: %s", reception.address, error)
+        address = reception.address
+        _log.log(level, "a connection from %s was not accepted: %s", address, _printable(error))
         if self.telemetry.hooks:
             self.telemetry.emit(
                 "refused", address=reception.address, node=reception.node or None, error=error
@@ -688,7 +699,7 @@ class Net:
             self.telemetry.emit("connect_failed", node=entry.name, error=error)
         if not entry.waiting and entry.automatic:
             level = logging.WARNING if isinstance(error, _LOUD) else logging.DEBUG
-            _log.log(level, "no connection: %s", error)
+            _log.log(level, "no connection: %s", _printable(error))
         entry.queue.clear()
         entry.queue_bytes = 0
         if entry.automatic:
@@ -706,7 +717,7 @@ class Net:
     def _link_broken(self, link: Link, error: BaseException) -> None:
         if link.channel.closed:
             return
-        _log.error("the connection to %s is closed: %s", link.peer.name, error)
+        _log.error("the connection to %s is closed: %s", link.peer.name, _printable(error))
         self._link_lost(link)
 
     def _link_lost(self, link: Link, reason: Any = CONNECTION_CLOSED) -> None:
@@ -763,6 +774,12 @@ class Net:
 
 def _atom(node: Atom | str) -> Atom:
     return node if isinstance(node, Atom) else Atom(node)
+
+
+def _printable(error: BaseException) -> str:
+    """Return the text of an error on one line: it may quote what a stranger sent."""
+    text = str(error) or type(error).__name__
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _copy(error: ConnectError) -> ConnectError:
