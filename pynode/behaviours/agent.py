@@ -77,7 +77,7 @@ class Agent(GenServer, module="Elixir.Agent.Server"):
         if type(request) is not tuple or len(request) != 2:
             raise FunctionClause(request)
         kind = request[0]
-        if kind not in _KINDS:
+        if type(kind) is not Atom or kind not in _KINDS:
             raise FunctionClause(request)
         try:
             function, arguments = self._resolve(request[1])
@@ -209,7 +209,7 @@ async def get_and_update(
 def agent_cast(process: Process, agent: ServerRef, function: Function) -> None:
     """Make ``function(state)`` the state, some time later; a missing agent is no error."""
     fun = _lend(process, agent, function)
-    gen.cast(process, agent, (_CAST, function if fun is None else fun))
+    gen.cast(process, agent, (_CAST, _term(function) if fun is None else fun))
 
 
 async def _ask(
@@ -223,7 +223,7 @@ async def _ask(
     fun = _lend(process, agent, function)
     try:
         return await gen.call(
-            process, agent, (kind, function if fun is None else fun), timeout, text=text
+            process, agent, (kind, _term(function) if fun is None else fun), timeout, text=text
         )
     finally:
         if fun is not None:
@@ -251,6 +251,18 @@ def _lend(process: Process, agent: ServerRef, function: Function) -> OpaqueFun |
         f"a Python callable cannot be sent to {agent!r}; use (module, function, arguments) or an "
         "ExportFun of a function that the agent knows"
     )
+
+
+def _term(function: Any) -> Any:
+    """Write the module and the function of ``(module, function, arguments)`` as atoms."""
+    if type(function) is tuple and len(function) == 3:
+        module, name, arguments = function
+        return (_atom(module), _atom(name), arguments)
+    return function
+
+
+def _atom(name: Any) -> Any:
+    return Atom(name) if isinstance(name, str) else name
 
 
 def _fun_of(process: Process) -> OpaqueFun:

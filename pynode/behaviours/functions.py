@@ -59,11 +59,12 @@ def resolve_function(
     raise FunctionRefused((Atom("badfun"), function))
 
 
-def _closure_text(function: OpaqueFun) -> str:
-    return (
+def _closure_text(function: OpaqueFun) -> bytes:
+    text = (
         f"a closure of {function.module} cannot run in a Python node: pass a capture of a named "
         "function (&Mod.fun/arity) or {Mod, Fun, Args} that the Python side has exposed"
     )
+    return text.encode()
 
 
 def resolve_name(
@@ -74,16 +75,12 @@ def resolve_name(
     Raises:
         FunctionRefused: ``{undef, [{M, F, Arity, []}]}``.
     """
-    if known is not None:
-        found = known.get((_text(module), _text(function), arity))
-        if found is not None:
-            return found
-    exposed: Callable[..., Any] | None
-    if type(module) is Atom and type(function) is Atom:
-        exposed = runtime.resolver.resolve(module, function, arity)
-        if exposed is not None:
-            return exposed
-    raise FunctionRefused((UNDEF, [(module, function, arity, [])]))
+    found = None if known is None else known.get((_text(module), _text(function), arity))
+    if found is None:
+        found = runtime.resolver.resolve(module, function, arity)
+    if found is None:
+        raise FunctionRefused((UNDEF, [(module, function, arity, [])]))
+    return found
 
 
 def _text(name: Any) -> str:

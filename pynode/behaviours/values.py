@@ -29,18 +29,25 @@ def put_attributes(attributes: dict[str, Any], state: Any) -> None:
     Only what was changed is set, so that what is no term survives a round trip as a text.
 
     Raises:
-        TypeError: ``state`` is no map with atoms as keys.
+        TypeError: ``state`` is no map, or has a key that names no attribute; nothing was changed.
     """
     if type(state) is not dict and type(state) is not TermMap:
         raise TypeError(f"the new state is no map: {state!r}")
-    for key in state:
-        if type(key) is not Atom:
-            raise TypeError(f"not the name of an attribute: {key!r}")
     before = attributes_term(attributes)
+    changes = {}
     for key, value in state.items():
         if key not in before or not identical(before[key], value):
-            attributes[str(key)] = value
+            changes[_name(key)] = value
+    attributes.update(changes)
 
 
 def _key(name: str) -> Any:
-    return Atom(name) if name not in ("true", "false", "nil") else name
+    return Atom(name) if name not in ("true", "false", "nil") else name.encode()
+
+
+def _name(key: Any) -> str:
+    if type(key) is Atom:
+        return str(key)
+    if type(key) is bytes:
+        return key.decode()
+    raise TypeError(f"not the name of an attribute: {key!r}")

@@ -30,7 +30,7 @@ def receive(process: Process, **options: Any) -> Any:
 
 def is_clean(process: Process) -> bool:
     """No monitors, aliases or calls are left, and nothing in the mailbox."""
-    extra = process.peek_extra
+    extra = process.rare
     return (
         not process.monitors
         and not process.mailbox

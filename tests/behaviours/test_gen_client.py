@@ -236,7 +236,7 @@ async def test_a_process_calls_from_its_coroutine(runtime: Runtime) -> None:
 
 async def test_multi_call(runtime: Runtime) -> None:
     await start(runtime, Echo, name="echo")
-    nodes = ["away@test", HERE, atom("gone@test")]
+    nodes: list[Any] = ["away@test", HERE, atom("gone@test")]
     replies, bad = await gen.multi_call(runtime.main, nodes, "echo", 3, timeout=1)
     assert replies == [(atom(HERE), 3)]
     assert bad == [atom("away@test"), atom("gone@test")]

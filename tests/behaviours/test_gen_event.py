@@ -15,18 +15,18 @@ from pynode.terms import Pid, atom
 
 from .helpers import DEADLINE, is_clean, reason_of_death, receive
 
-LOG: list[Any] = []
+heard: list[Any] = []
 
 
 @pytest.fixture(autouse=True)
 def _clear_log() -> None:
-    LOG.clear()
+    heard.clear()
 
 
 class Keeper(GenEventHandler):
     """Keeps its events; does what a request or event tells it to."""
 
-    def init(self, argument: Any = None) -> None:
+    def init(self, argument: Any = None) -> Any:
         if argument == atom.refuse:
             raise Stop(atom.refused)
         if argument == atom.crash:
@@ -34,10 +34,10 @@ class Keeper(GenEventHandler):
         self.argument = argument
         self.events: list[Any] = []
 
-    def handle_event(self, event: Any) -> None:
+    def handle_event(self, event: Any) -> Any:
         self.act(event)
         self.events.append(event)
-        LOG.append((self.argument, event))
+        heard.append((self.argument, event))
 
     def handle_info(self, message: Any) -> None:
         self.act(message)
@@ -63,7 +63,7 @@ class Keeper(GenEventHandler):
         return (atom.echo, what)
 
     def terminate(self, argument: Any) -> Any:
-        LOG.append((atom.terminate, self.argument, argument))
+        heard.append((atom.terminate, self.argument, argument))
         if argument == atom.crash:
             raise ValueError("terminate")
         return (atom.ended, argument)
@@ -110,13 +110,13 @@ DIALECTS = pytest.mark.parametrize("dialect", ["elixir", "erlang"])
 async def test_a_handler_can_be_started_as_a_manager_with_itself(runtime: Runtime) -> None:
     class Printer(GenEventHandler, text=True):
         def handle_event(self, event: Any) -> None:
-            LOG.append(f"I have received: '{event}'")
+            heard.append(f"I have received: '{event}'")
 
     manager = await start(runtime, Printer, name="printer")
     client.notify(runtime.main, manager, "Hello !!")
     client.notify(runtime.main, "printer", b"caf\xc3\xa9")
     await client.sync_notify(runtime.main, manager, b"\xff")
-    assert LOG == [
+    assert heard == [
         "I have received: 'Hello !!'",
         "I have received: 'café'",
         "I have received: 'b'\\xff''",
@@ -132,7 +132,7 @@ async def test_every_kind_of_notify(runtime: Runtime, kind: Any, dialect: str) -
     client.notify(main, manager, 1)
     await client.ack_notify(main, manager, 2)
     await client.sync_notify(main, manager, 3)
-    assert LOG == [(None, 1), (None, 2), (None, 3)]
+    assert heard == [(None, 1), (None, 2), (None, 3)]
     runtime.send(main, manager, atom.hello)
     tag = (main.pid, runtime.make_ref())
     runtime.send(main, manager, (main.pid, tag, (atom.notify, 4)))  # GenEvent's other form
@@ -146,25 +146,25 @@ async def test_ack_comes_before_and_sync_after_the_handlers(runtime: Runtime) ->
     class Gated(GenEventHandler):
         async def handle_event(self, event: Any) -> None:
             await gate.wait()
-            LOG.append(event)
+            heard.append(event)
 
     manager = await start(runtime, Gated)
     await client.ack_notify(runtime.main, manager, 1)
-    assert LOG == []
+    assert heard == []
     waiting = asyncio.create_task(client.sync_notify(runtime.main, manager, 2))
     await asyncio.sleep(0.001)
     assert not waiting.done()
     gate.set()
     await waiting
-    assert LOG == [1, 2]
+    assert heard == [1, 2]
 
 
 async def test_the_order_of_handlers_is_the_dialects(runtime: Runtime) -> None:
     for dialect, order in (("elixir", [1, 2, 3]), ("erlang", [3, 2, 1])):
-        LOG.clear()
+        heard.clear()
         manager = await manager_of(runtime, (Keeper, 1), (Other, 2), (Slow, 3), dialect=dialect)
         await client.sync_notify(runtime.main, manager, atom.x)
-        assert LOG == [(number, atom.x) for number in order]
+        assert heard == [(number, atom.x) for number in order]
         assert await client.which_handlers(runtime.main, manager) == [
             atom.Slow,
             atom("Elixir.Other"),
@@ -189,7 +189,7 @@ async def test_add_call_delete(runtime: Runtime, kind: Any, dialect: str) -> Non
     assert await client.call_handler(main, manager, (name, b"id"), atom.events) == [atom.e]
     assert await client.delete_handler(main, manager, (name, b"id"), 9) == (atom.ended, 9)
     assert await client.which_handlers(main, manager) == [name]
-    assert LOG[-1] == (atom.terminate, 2, 9)
+    assert heard[-1] == (atom.terminate, 2, 9)
 
 
 @pytest.mark.parametrize(
@@ -249,8 +249,9 @@ async def test_a_handler_that_crashes_goes_and_the_manager_stays(
 ) -> None:
     main = runtime.main
     for dialect in ("elixir", "erlang"):
-        LOG.clear()
+        heard.clear()
         manager = await manager_of(runtime, (kind, 1), (Other, 2), dialect=dialect)
+        answer: Any = None
         if by == "event":
             # Only the first of the two must see it: the other one crashes of it as well.
             await client.delete_handler(main, manager, Other, atom.x)
@@ -262,7 +263,7 @@ async def test_a_handler_that_crashes_goes_and_the_manager_stays(
             answer = await client.call_handler(main, manager, kind, atom.crash)
             assert answer[0] == atom.error
         assert kind._module not in await client.which_handlers(main, manager)
-        ended = LOG[-1]
+        ended = heard[-1]
         assert ended[:2] == (atom.terminate, 1)
         word, reason = ended[2]
         assert word == atom.error
@@ -283,12 +284,12 @@ async def test_one_handlers_crash_does_not_keep_the_event_from_the_others(
             raise ValueError(event)
 
     for kinds in ((Keeper, Bad, Other), (Bad, Keeper, Slow), (Slow, Bad, Other)):
-        LOG.clear()
+        heard.clear()
         manager = await start(runtime, GenEventManager, kinds)
         await client.sync_notify(runtime.main, manager, atom.e)
-        assert LOG == [(None, atom.e), (None, atom.e)]
+        assert heard == [(None, atom.e), (None, atom.e)]
         await client.sync_notify(runtime.main, manager, atom.f)
-        assert len(LOG) == 4
+        assert len(heard) == 4
 
 
 async def test_an_answer_that_is_no_term_fails_the_handler(runtime: Runtime) -> None:
@@ -313,7 +314,7 @@ async def test_leaving(runtime: Runtime, kind: Any) -> None:
     manager = await manager_of(runtime, (kind, 1))
     main = runtime.main
     await client.sync_notify(main, manager, atom.leave)
-    assert LOG == [(atom.terminate, 1, atom.remove_handler)]
+    assert heard == [(atom.terminate, 1, atom.remove_handler)]
     await client.add_handler(main, manager, kind, 2)
     answer = await client.call_handler(main, manager, kind, (atom.leave, atom.bye))
     assert answer == atom.bye
@@ -332,7 +333,7 @@ async def test_swap_hands_the_state_over(runtime: Runtime, kind: Any, dialect: s
     assert answer == atom.ok
     assert await client.which_handlers(main, manager) == [(atom("Elixir.Other"), 5)]
     await client.sync_notify(main, manager, atom.e)
-    assert LOG == [
+    assert heard == [
         (atom.terminate, 1, atom.a),
         ((atom.b, (atom.ended, atom.a)), atom.e),
     ]
@@ -344,14 +345,14 @@ async def test_swap_of_a_handler_that_is_not_there(runtime: Runtime) -> None:
         answer = await client.swap_handler(runtime.main, manager, ("X", 1), (Keeper, 2))
         assert answer == atom.ok
         await client.sync_notify(runtime.main, manager, atom.e)
-        assert LOG[-1] == ((2, state), atom.e)
+        assert heard[-1] == ((2, state), atom.e)
 
 
 async def test_swap_to_a_handler_that_fails(runtime: Runtime) -> None:
     main = runtime.main
     manager = await manager_of(runtime, Keeper)
     answer = await client.swap_handler(main, manager, (Keeper, 1), ("Nobody", 2))
-    undefined = (atom.undef, [(atom.Nobody, atom.init, [(2, (atom.ended, 1))], [])])
+    undefined: Any = (atom.undef, [(atom.Nobody, atom.init, [(2, (atom.ended, 1))], [])])
     assert answer == (atom.error, undefined)
     assert await client.which_handlers(main, manager) == []
     manager = await manager_of(runtime, Keeper, dialect="erlang")
@@ -366,7 +367,7 @@ async def test_a_handler_swaps_itself(runtime: Runtime) -> None:
     assert await client.call_handler(main, manager, Keeper, request) == atom.answer
     assert await client.which_handlers(main, manager) == [atom("Elixir.Other")]
     await client.sync_notify(main, manager, atom.e)
-    assert LOG[-1] == ((atom.coming, (atom.ended, atom.going)), atom.e)
+    assert heard[-1] == ((atom.coming, (atom.ended, atom.going)), atom.e)
 
 
 # --------------------------------------------------------------------------- watching
@@ -421,7 +422,7 @@ async def test_the_handler_goes_with_who_watches(
     assert await add(watcher, manager, Keeper, 1) == atom.ok
     runtime.exit(runtime.main, watcher.pid, atom.away)
     assert await client.which_handlers(runtime.main, manager) == []
-    assert LOG == [(atom.terminate, 1, (atom.stop, atom.away))]
+    assert heard == [(atom.terminate, 1, (atom.stop, atom.away))]
     assert runtime.is_alive(manager)
 
 
@@ -449,7 +450,7 @@ async def test_a_down_of_ones_own_is_information(runtime: Runtime) -> None:
 async def test_stop_terminates_every_handler(runtime: Runtime, kind: Any) -> None:
     manager = await manager_of(runtime, (kind, 1), (Other, 2))
     await gen.stop(runtime.main, manager, atom.shutdown)
-    assert LOG == [(atom.terminate, 2, atom.stop), (atom.terminate, 1, atom.stop)]
+    assert heard == [(atom.terminate, 2, atom.stop), (atom.terminate, 1, atom.stop)]
     with pytest.raises(NoProcess):
         await client.sync_notify(runtime.main, manager, 1)
     client.notify(runtime.main, manager, 1)
@@ -460,7 +461,7 @@ async def test_the_old_stop_request(runtime: Runtime) -> None:
     main = runtime.main
     assert await gen.request(main, main.pid, manager, atom.stop, DEADLINE) == atom.ok
     assert await reason_of_death(runtime, manager) in (atom.normal, atom.noproc)
-    assert LOG == [(atom.terminate, 1, atom.stop)]
+    assert heard == [(atom.terminate, 1, atom.stop)]
 
 
 async def test_the_parents_exit(runtime: Runtime) -> None:
@@ -474,7 +475,7 @@ async def test_the_parents_exit(runtime: Runtime) -> None:
     assert await events_of(runtime, manager) == [noise]
     runtime.exit(parent, manager, atom.shutdown)
     assert await receive(parent) == (atom.EXIT, manager, atom.shutdown)
-    assert LOG == [(atom.terminate, 1, atom.stop)]
+    assert heard == [(atom.terminate, 1, atom.stop)]
 
 
 async def test_a_first_handler_that_fails_fails_the_start(runtime: Runtime) -> None:
@@ -499,7 +500,9 @@ async def test_get_modules_and_unknown_requests(runtime: Runtime) -> None:
     modules = await gen.request(main, main.pid, manager, atom.get_modules, DEADLINE)
     assert modules == [atom.Keeper]
     odd = (main.pid, (main.pid, runtime.make_ref()), (atom.call, 1))
-    for message in (odd, (), (1,), {}, (atom.notify,), (main.pid, main.pid, atom.which_handlers)):
+    not_a_call = (main.pid, main.pid, atom.which_handlers)
+    messages: list[Any] = [odd, (), (1,), {}, (atom.notify,), not_a_call]
+    for message in messages:
         runtime.send(main, manager, message)
     assert len(await events_of(runtime, manager)) == 6
 
@@ -512,7 +515,7 @@ async def test_a_class_can_be_added_here_and_only_here(runtime: Runtime) -> None
     main = runtime.main
     assert await client.add_handler(main, manager, Fresh, 1) == atom.ok
     assert await client.which_handlers(main, manager) == [atom.Fresh]
-    with pytest.raises(TypeError, match="Fresh|class"):
+    with pytest.raises(TypeError, match="class"):
         await client.add_handler(main, Pid(atom("x@y"), 1, 0, 1), Fresh, 1)
     with pytest.raises(CallExit):
         await client.add_handler(main, "nobody", Fresh, 1)

@@ -408,13 +408,15 @@ async def test_replies_go_to_the_alias_or_to_the_pid(runtime: Runtime) -> None:
     pid = await start(runtime, Echo)
     main = runtime.main
     ref = runtime.make_ref()
-    for tag in (ref, (ref, atom("n@h")), [ref], [], b"any", ImproperList([1], ref)):
+    tags: list[Any] = [ref, (ref, atom("n@h")), [ref], [], b"any", ImproperList([1], ref)]
+    for tag in tags:
         runtime.send(main, pid, (atom("$gen_call"), (main.pid, tag), atom.hi))
         assert await receive(main) == (tag, atom.hi)
     alias = runtime.alias(main)
     inner = ImproperList([atom.alias], alias)
     nobody = Pid(runtime.node_name, 99999, 0, runtime.creation)
-    for tag in (inner, ImproperList([inner], ref), [inner], [inner, 1]):
+    tags = [inner, ImproperList([inner], ref), [inner], [inner, 1]]
+    for tag in tags:
         runtime.send(main, pid, (atom("$gen_call"), (nobody, tag), atom.hi))
         assert await receive(main) == (tag, atom.hi)
 
