@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
 
 from pynode.behaviours import gen
 from pynode.behaviours.start import start as start_server
+from pynode.behaviours.words import NORMAL
 from pynode.config import Limits, NodeConfig, Timeouts, find_cookie, full_name, has_long_host
 from pynode.dist.flags import offered
 from pynode.errors import ConfigError, NodeDown
@@ -47,9 +48,11 @@ class _Start:
     """
 
     @overload
-    def __get__(self, node: None, owner: type[Node]) -> Callable[..., Any]: ...
+    def __get__(
+        self, node: None, owner: type[Node]
+    ) -> Callable[..., Coroutine[Any, Any, Node]]: ...
     @overload
-    def __get__(self, node: Node, owner: type[Node]) -> Callable[..., Any]: ...
+    def __get__(self, node: Node, owner: type[Node]) -> Callable[..., Coroutine[Any, Any, Pid]]: ...
     def __get__(self, node: Node | None, owner: type[Node]) -> Callable[..., Any]:
         return owner._started if node is None else node._start_server
 
@@ -490,7 +493,7 @@ class Node:
         self._act(_cast, server, request)
 
     async def stop_server(
-        self, server: ServerRef, reason: Any = gen.NORMAL, *, timeout: float | None = None
+        self, server: ServerRef, reason: Any = NORMAL, *, timeout: float | None = None
     ) -> None:
         """Stop a server with ``reason``, and wait for its end (``gen_server:stop/3``)."""
         await gen.stop(self.actor(), server, reason, timeout)

@@ -126,9 +126,7 @@ class NodeThread:
             raise NodeDown("the node is not running")
         return self._node
 
-    def run(
-        self, function: Callable[..., Awaitable[T] | T], /, *args: Any, **options: Any
-    ) -> T:
+    def run(self, function: Callable[..., Awaitable[T] | T], /, *args: Any, **options: Any) -> T:
         """Call ``function`` on the node's thread, wait for what it returns, and return that.
 
         An interrupt (Ctrl-C) while it waits cancels the function, and is raised.
@@ -156,5 +154,3 @@ async def _call(
     if inspect.isawaitable(result):
         return await result
     return result
-
-

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pynode.behaviours import gen
+from pynode.behaviours.words import NORMAL
 from pynode.process.current import act, process
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ def abcast(nodes: Iterable[Atom | str], name: Atom | str, request: Any) -> None:
     act(gen.abcast, nodes, name, request)
 
 
-async def stop(
-    server: ServerRef, reason: Any = gen.NORMAL, *, timeout: float | None = None
-) -> None:
+async def stop(server: ServerRef, reason: Any = NORMAL, *, timeout: float | None = None) -> None:
     """Stop a server with ``reason``, and wait for its end; see :func:`gen.stop`."""
     await gen.stop(process(), server, reason, timeout)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pynode.terms import Atom, Pid, Reference
 
 __all__ = [
+    "act",
     "alias",
     "cancel_timer",
     "current_process",
@@ -88,6 +89,15 @@ def _call(me: Process, function: Any, *args: Any, **kwargs: Any) -> Any:
     if threading.get_ident() == me.runtime.thread_id:
         return function(*args, **kwargs)
     return me.runtime.call_threadsafe(me, function, *args, **kwargs)
+
+
+def act(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call ``function(process, *args)`` with the current process, on the loop's thread.
+
+    For functions that change the state of the node, called from where a thread may stand.
+    """
+    me = process()
+    return _call(me, function, me, *args, **kwargs)
 
 
 def wait(awaitable: Awaitable[T]) -> T:
