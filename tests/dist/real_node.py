@@ -66,18 +66,22 @@ def free_port() -> int:
 class Beam:
     """An Erlang node with an EPMD of its own; commands go in by distribution."""
 
-    def __init__(self, *arguments: str, root: str | None = None) -> None:
+    def __init__(self, *arguments: str) -> None:
+        root = os.environ.get("PYNODE_BEAM_ROOT")  # another release, in a directory of its own
         self.epmd_port = free_port()
         self.name = f"beam{secrets.token_hex(3)}"
         self.node = f"{self.name}@{HOST}"
-        env = dict(os.environ, ERL_EPMD_PORT=str(self.epmd_port), HOME="/tmp")
+        env = dict(
+            os.environ, ERL_EPMD_PORT=str(self.epmd_port), HOME="/tmp", ERL_CRASH_DUMP_SECONDS="0"
+        )
         self._epmd = subprocess.Popen(
             ["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
             env=env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        prefix = ["chroot", root] if root else []
+        self.env = env
+        self.prefix = prefix = ["chroot", root] if root else []
         self._await(lambda: self._ask(b"n") is not None)
         self._erl = subprocess.Popen(
             [
@@ -98,6 +102,27 @@ class Beam:
             said += line
             if not line:
                 raise RuntimeError(f"{self.node} did not come up: {said.decode()}")
+
+    @staticmethod
+    def nameless(epmd_of: Beam, dials: str) -> subprocess.Popen[bytes]:
+        """Start a node that asks ``dials`` for its name; a context manager that kills it."""
+
+        class Process(subprocess.Popen[bytes]):
+            def __exit__(self, *error: object) -> None:
+                self.kill()
+                self.wait()
+
+        return Process(
+            [
+                *epmd_of.prefix, "erl", "-noinput", "-sname", "undefined",
+                "-setcookie", COOKIE.decode(), "-start_epmd", "false",
+                "-eval", RUNNER, "-eval", f"net_kernel:connect_node('{dials}').",
+            ],
+            env=epmd_of.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
 
     def __enter__(self) -> Beam:
         return self
@@ -149,6 +174,33 @@ class Beam:
         return sock, int.from_bytes(answer[2:6], "big")
 
 
+class Listener:
+    """A listening socket that the BEAM finds under a name at its EPMD."""
+
+    def __init__(self, beam: Beam, local: LocalNode) -> None:
+        self.local = local
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(TIMEOUT)
+        port = self._listener.getsockname()[1]
+        self._epmd, _ = beam.register(local.name.partition("@")[0], port)
+
+    def accept(self) -> Line:
+        sock, _ = self._listener.accept()
+        return Line(sock, Handshake.accept(self.local, secrets.randbits(32)))
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listener.close()
+        self._epmd.close()
+
+
 def local_node(name: str, *, hidden: bool = False, without: int = 0, flags: int = -1) -> LocalNode:
     return LocalNode(
         f"{name}@{HOST}", 7, offered(hidden=hidden, without=without) if flags < 0 else flags
@@ -172,12 +224,30 @@ class Line:
     def close(self) -> None:
         self.sock.close()
 
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     @classmethod
     def dial(cls, beam: Beam, local: LocalNode, cookie: bytes = COOKIE) -> Line:
         port = beam.port()
         assert port is not None
         sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         return cls(sock, Handshake.dial(local, beam.node, cookie, secrets.randbits(32)))
+
+    @classmethod
+    def up(cls, beam: Beam, name: str, **options: Any) -> Line:
+        """Dial as a hidden node ``name`` and finish the handshake."""
+        line = cls.dial(beam, local_node(name, hidden=True, **options))
+        line.shake()
+        return line
 
     def write(self, data: bytes | memoryview) -> None:
         self.sent += data
@@ -217,9 +287,12 @@ class Line:
                     events += shake.send_ack()
                 elif isinstance(event, Established):
                     self.write(shake.data_to_send())
-                    self.connection = Connection(shake.local, event.peer)
-                    self.connection.receive_data(event.rest, self.on_control)
-                    return self.connection
+                    return self.connect(event)
+
+    def connect(self, event: Established) -> Connection:
+        self.connection = Connection(self.handshake.local, event.peer)
+        self.connection.receive_data(event.rest, self.on_control)
+        return self.connection
 
     def on_control(self, message: Control, payload: Payload | None) -> None:
         if payload is None:
@@ -271,4 +344,4 @@ class Line:
         return term[1]
 
 
-__all__ = ["COOKIE", "HOST", "Beam", "Line", "free_port", "have_beam", "local_node"]
+__all__ = ["COOKIE", "HOST", "Beam", "Line", "Listener", "free_port", "have_beam", "local_node"]

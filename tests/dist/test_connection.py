@@ -473,8 +473,8 @@ def test_small_portions_take_linear_time() -> None:
         return time.perf_counter() - start
 
     seconds(100)
-    small = min(seconds(500) for _ in range(3))
-    large = min(seconds(8000) for _ in range(2))
+    small = min(seconds(250) for _ in range(3))
+    large = min(seconds(4000) for _ in range(2))
     assert large < small * 16 * 5
 
 

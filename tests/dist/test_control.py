@@ -365,7 +365,7 @@ ELEMENTS: st.SearchStrategy[Any] = st.one_of(
 def test_any_tuple_is_read_or_refused(drawn: tuple[int, list[Any]]) -> None:
     term = (drawn[0], *drawn[1])
     try:
-        message = decode_control(term, NODE_A, NODE_B)
+        message: Any = decode_control(term, NODE_A, NODE_B)
     except FrameError:
         return
     # What was taken says the same when written again, but for the sends to an alias and for

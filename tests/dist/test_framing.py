@@ -129,6 +129,6 @@ def test_linear_in_small_portions() -> None:
         return time.perf_counter() - start
 
     seconds(1 << 16)
-    small = min(seconds(1 << 18) for _ in range(3))
-    large = min(seconds(1 << 22) for _ in range(2))
+    small = min(seconds(1 << 17) for _ in range(3))
+    large = min(seconds(1 << 21) for _ in range(2))
     assert large < small * 16 * 5
