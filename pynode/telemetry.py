@@ -1,7 +1,8 @@
 """Counters and hooks: what a node did, and a way to be told when it does.
 
-Counters are plain integers on a :class:`Telemetry`; reading them costs nothing and they are
-never reset by the package.  Hooks are functions that the program attaches to an event by name;
+Counters are plain integers on a :class:`Telemetry`, never reset by the package.  Those of traffic
+are kept with each connection and added here when it ends; :meth:`pynode.net.Net.counters` adds up
+both.  Hooks are functions that the program attaches to an event by name;
 while none is attached, an event costs one ``if``::
 
     node.telemetry.attach("node_up", lambda event: print(event.name, event.facts))
@@ -56,7 +57,6 @@ class Telemetry:
         "connections_failed",
         "connections_up",
         "frames_in",
-        "frames_out",
         "hooks",
         "messages_in",
         "messages_out",
@@ -76,10 +76,8 @@ class Telemetry:
         #: Bytes read from and written to connected peers, handshakes excluded.
         self.bytes_in = 0
         self.bytes_out = 0
-        #: Frames with a control message, ticks excluded; a fragment is a frame.  Counted when a
-        #: connection ends and when :meth:`pynode.net.Net.counters` is asked.
+        #: Frames that came, ticks excluded; a fragment is a frame.
         self.frames_in = 0
-        self.frames_out = 0
         self.ticks_in = 0
         self.ticks_out = 0
         #: Signals handed to the runtime, and taken from it.

@@ -74,7 +74,7 @@ class Channel:
         "_read_bytes",
         "_reading",
         "_scratch",
-        "_writing",
+        "blocked",
         "bytes_in",
         "bytes_out",
         "closed",
@@ -92,6 +92,8 @@ class Channel:
         self.sock = sock
         self.receiver = receiver
         self.closed = False
+        #: True while the kernel takes no more; ``output_flushed`` comes when it has all.
+        self.blocked = False
         #: Bytes given to :meth:`write` that the kernel has not taken.
         self.out_bytes = 0
         self.bytes_in = 0
@@ -103,7 +105,6 @@ class Channel:
         self._read_bytes = MIN_READ_BYTES * 8
         self._scratch = _scratch()
         self._reading = False
-        self._writing = False
         self._lost_handle: asyncio.Handle | None = None
         self.resume()
 
@@ -171,11 +172,6 @@ class Channel:
 
     # ------------------------------------------------------------------ writing
 
-    @property
-    def blocked(self) -> bool:
-        """True while the kernel takes no more; ``output_flushed`` comes when it has all."""
-        return self._writing
-
     def write(self, buffers: Iterable[Buffer]) -> None:
         """Queue ``buffers`` and hand the kernel what it takes now.  Never raises, never waits."""
         if self.closed:
@@ -184,10 +180,10 @@ class Channel:
             if buffer:
                 self._out.append(buffer)
                 self.out_bytes += len(buffer)
-        if not self._writing:
+        if not self.blocked:
             self._send()
             if self._out and not self.closed:
-                self._writing = True
+                self.blocked = True
                 self.loop.add_writer(self._fd, self._writable)
 
     def _send(self) -> None:
@@ -222,7 +218,7 @@ class Channel:
     def _writable(self) -> None:
         self._send()
         if not self._out and not self.closed:
-            self._writing = False
+            self.blocked = False
             self.loop.remove_writer(self._fd)
             self.receiver.output_flushed()
 
@@ -234,8 +230,8 @@ class Channel:
             return
         self.closed = True
         self.pause()
-        if self._writing:
-            self._writing = False
+        if self.blocked:
+            self.blocked = False
             self.loop.remove_writer(self._fd)
         if self._lost_handle is not None:
             self._lost_handle.cancel()

@@ -145,21 +145,25 @@ class Link:
     def submit(self, sender: Pid, message: Control, payload: bytes | None) -> Pressure:
         """Queue a signal; see :meth:`pynode.dist.seam.Outbound.submit`."""
         connection = self.connection
-        queued = connection.queued_bytes + self.channel.out_bytes
-        if queued > self._high_water:
-            coming = queued if payload is None else queued + len(payload)
-            if coming > self._hard_limit:
-                raise PeerBusy(str(self.peer.name), queued)
+        if self.channel.blocked:
+            self._check_room(payload)
         connection.send(sender, message, payload)
         self.signals_out += 1
-        waiting = connection.queued_bytes
-        if waiting >= GATHER_BYTES and not self.channel.blocked:
+        # While the kernel takes what it is given, no more than a turn's signals wait here.
+        if self.channel.blocked:
+            return self._pressed()
+        if connection.queued_bytes >= GATHER_BYTES:
             self._write()
-        elif not self._flush_scheduled:
+            return self._pressed()
+        if not self._flush_scheduled:
             self.schedule_flush()
-        if waiting + self.channel.out_bytes <= self._high_water:
-            return _CLEAR
-        return self._pressed()
+        return _CLEAR
+
+    def _check_room(self, payload: bytes | None) -> None:
+        queued = self.queued_bytes
+        coming = queued if payload is None else queued + len(payload)
+        if coming > self._hard_limit:
+            raise PeerBusy(str(self.peer.name), queued)
 
     def take(self, sender: Pid, message: Control, payload: bytes | None) -> None:
         """Queue a signal that waited for the connection: no limit, no write."""
