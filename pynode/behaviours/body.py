@@ -41,7 +41,7 @@ class BehaviourBody:
     methods.
     """
 
-    __slots__ = ("ack_to", "extra", "name", "parent", "process", "starting")
+    __slots__ = ("ack_to", "ancestors", "extra", "name", "parent", "process", "starting")
 
     MODULE: ClassVar[Atom]
     """The behaviour as ``sys:get_status`` names it."""
@@ -56,6 +56,8 @@ class BehaviourBody:
         self.starting: asyncio.Future[None] | None = None
         #: A process that expects proc_lib's ``{ack, Pid, Result}``.
         self.ack_to: Pid | None = None
+        #: ``'$ancestors'``: names or pids of the parent, its parent, ...
+        self.ancestors: tuple[Any, ...] = ()
 
     # ----------------------------------------------------------------- for subclasses
 
@@ -122,7 +124,7 @@ class BehaviourBody:
         try:
             if self.name is not None:
                 await give_name(process, self.name)
-            self._remember_origin()
+            self._remember_ancestors()
             result = self.init_callbacks()
             if type(result) is CoroutineType:
                 await result
@@ -167,19 +169,28 @@ class BehaviourBody:
             return IGNORE
         return (ERROR, error.reason)
 
-    def _remember_origin(self) -> None:
-        """Fill the process dictionary as proc_lib does, for observers and crash reports."""
+    def _remember_ancestors(self) -> None:
         process = self.process
-        ancestors: list[Any] = []
-        if self.parent is not None and self.parent != process.pid:
-            ancestors.append(self.parent)
-            starter = process.runtime.local(self.parent)
-            if starter is not None:
-                if starter.name is not None:
-                    ancestors[0] = starter.name
-                ancestors += starter.dictionary.get(ANCESTORS, [])
-        process.dictionary[ANCESTORS] = ancestors
-        process.dictionary[INITIAL_CALL] = (self.callback_module(), Atom("init"), 1)
+        if self.parent is None or self.parent == process.pid:
+            return
+        parent = process.runtime.local(self.parent)
+        if parent is None:
+            self.ancestors = (self.parent,)
+            return
+        further = parent.body.ancestors if isinstance(parent.body, BehaviourBody) else ()
+        self.ancestors = (parent.pid if parent.name is None else parent.name, *further)
+
+    def dictionary(self) -> dict[Any, Any]:
+        """Return the process dictionary with what proc_lib puts into it.
+
+        Made when somebody looks: 100,000 servers that nobody asks need not hold it.
+        """
+        origin = {
+            ANCESTORS: list(self.ancestors),
+            INITIAL_CALL: (self.callback_module(), Atom("init"), 1),
+        }
+        process = self.process
+        return origin if process.rare is None else origin | process.dictionary
 
     # ----------------------------------------------------------------- end
 

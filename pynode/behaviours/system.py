@@ -117,7 +117,7 @@ def _get_status(body: BehaviourBody, caller: Any, _: Any) -> None:
         process.pid,
         (Atom("module"), body.MODULE),
         [
-            list(process.dictionary.items()),
+            list(body.dictionary().items()),
             Atom("suspended" if suspended else "running"),
             body.parent,
             [],

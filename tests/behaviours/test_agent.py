@@ -210,7 +210,8 @@ async def test_get_and_update_wants_a_pair(runtime: Runtime) -> None:
 
 
 async def test_other_requests_end_it_as_function_clause(runtime: Runtime) -> None:
-    for request in (atom.x, (atom.get,), (b"get", 1), ([], 1)):
+    requests: list[Any] = [atom.x, (atom.get,), (b"get", 1), ([], 1)]
+    for request in requests:
         pid = await start(runtime, Agent, 1)
         with pytest.raises(CallExit) as caught:
             await gen.call(runtime.main, pid, request)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pynode.behaviours import GenServer, gen, start
+from pynode.behaviours import GenServer, gen, start, sys
 from pynode.errors import (
     NO_REPLY,
     CallExit,
@@ -497,11 +497,18 @@ async def test_killed_in_an_async_callback_it_is_gone_at_once(runtime: Runtime) 
 async def test_the_process_dictionary_knows_where_it_comes_from(runtime: Runtime) -> None:
     runtime.register("boss", runtime.main.pid)
     pid = await start(runtime, Counter, 0, link_to=runtime.main.pid)
+
+    async def dictionary(pid: Pid) -> dict[Any, Any]:
+        status = await sys.get_status(runtime.main, pid)
+        return dict(status[3][0])
+
     process = runtime.local(pid)
     assert process is not None
-    assert process.dictionary[atom("$ancestors")] == [atom.boss]
-    assert process.dictionary[atom("$initial_call")] == (atom.Counter, atom.init, 1)
+    process.dictionary[atom.mine] = 1
+    assert await dictionary(pid) == {
+        atom("$ancestors"): [atom.boss],
+        atom("$initial_call"): (atom.Counter, atom.init, 1),
+        atom.mine: 1,
+    }
     child = await start(runtime, Counter, 0, link_to=pid)
-    found = runtime.local(child)
-    assert found is not None
-    assert found.dictionary[atom("$ancestors")] == [pid, atom.boss]
+    assert (await dictionary(child))[atom("$ancestors")] == [pid, atom.boss]
