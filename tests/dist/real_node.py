@@ -87,8 +87,7 @@ class Beam:
             [
                 *prefix, "erl", "-noinput", "-sname", self.name, "-setcookie", COOKIE.decode(),
                 "-start_epmd", "false", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
-                "-eval", RUNNER,
-                *arguments,
+                *arguments, "-eval", RUNNER,
             ],
             env=env,
             stdin=subprocess.DEVNULL,
@@ -217,8 +216,7 @@ class Line:
         self.events: list[HandshakeEvent] = []
         self.signals: list[tuple[Control, Any]] = []
         self.raw: list[tuple[Control, bytes | None]] = []
-        self.received = bytearray()
-        self.sent = bytearray()
+        self.log: list[tuple[bool, bytes]] = []  # what went out (True) and came in, in order
         self.connection: Connection | None = None
 
     def close(self) -> None:
@@ -250,12 +248,12 @@ class Line:
         return line
 
     def write(self, data: bytes | memoryview) -> None:
-        self.sent += data
+        self.log.append((True, bytes(data)))
         self.sock.sendall(data)
 
     def read(self) -> bytes:
         data = self.sock.recv(65536)
-        self.received += data
+        self.log.append((False, data))
         return data
 
     def shake(
@@ -321,7 +319,7 @@ class Line:
             for piece in pieces:
                 self.write(piece)
 
-    def until(self, wanted: Callable[[Control, Any], bool]) -> tuple[Control, Any]:
+    def until(self, wanted: Callable[[Any, Any], bool]) -> tuple[Any, Any]:
         """Read until a signal fits; the ones before it stay in ``signals``."""
         assert self.connection is not None
         seen = 0

@@ -326,6 +326,16 @@ def test_what_a_beam_sends(line: Line) -> None:
     assert message.mfa == (atom.m, atom.f, 2)
     assert (message.options, arguments) == ([atom.link, atom.monitor], [atom.a, 2])
 
+    # A send to an alias of ours.
+    speaker = line.eval("spawn(fun() -> receive Alias -> Alias ! hi end end)")
+    alias = Reference(me.node, me.creation, (7, 8, 9))
+    line.send(me, c.SendSender(me, speaker), alias)
+    message, term = line.until(lambda _, t: t == atom.hi)
+    if line.connection.flags & Flag.ALTACT_SIG:
+        assert message == c.AltactSend(4, speaker, alias)
+    else:
+        assert message == c.AliasSend(speaker, alias)
+
     traced = (
         "spawn(fun() -> link(From), seq_trace:set_token(label, 17), From ! traced, "
         "{tname, node(From)} ! traced, exit(From, t), exit(t) end)"
@@ -385,7 +395,7 @@ def test_what_a_beam_understands(line: Line) -> None:
     line.send(me, c.Monitor(me, pid, ref))
     line.send(me, c.Monitor(me, atom.worker, ref2))
     line.send(me, c.Monitor(me, atom.nobody, ref2))
-    message, payload = line.until(lambda m, _: isinstance(m, c.MonitorExit))
+    message, _ = line.until(lambda m, _: isinstance(m, c.MonitorExit))
     assert (message.source, message.to, message.ref) == (atom.nobody, me, ref2)
     line.send(me, c.Demonitor(me, pid, ref))
     line.send(me, c.Exit2(me, pid, (atom.killed, b"by us")))
