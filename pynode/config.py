@@ -16,7 +16,15 @@ from typing import Final
 
 from pynode.errors import ConfigError
 
-__all__ = ["Limits", "NodeConfig", "Timeouts", "find_cookie", "full_name", "has_long_host"]
+__all__ = [
+    "Limits",
+    "NodeConfig",
+    "Timeouts",
+    "find_cookie",
+    "find_epmd_port",
+    "full_name",
+    "has_long_host",
+]
 
 MIB: Final = 1024 * 1024
 
@@ -135,6 +143,24 @@ def has_long_host(name: str) -> bool:
     """Tell whether a node's or a host's name is a long one (``-name``): a dot or a colon in it."""
     host = name.rpartition("@")[2]
     return "." in host or ":" in host
+
+
+def find_epmd_port() -> int:
+    """Return EPMD's port: of the environment variable ``ERL_EPMD_PORT``, or 4369.
+
+    Raises:
+        ConfigError: the variable holds no port.
+    """
+    text = os.environ.get("ERL_EPMD_PORT")
+    if not text:
+        return 4369
+    try:
+        port = int(text)
+    except ValueError:
+        port = 0
+    if not 0 < port < 65536:
+        raise ConfigError(f"ERL_EPMD_PORT is {text!r}, which is no port")
+    return port
 
 
 def find_cookie(cookie: str | bytes | None = None, *, file: str | Path | None = None) -> bytes:
