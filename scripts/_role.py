@@ -46,8 +46,9 @@ async def obey(node: Node, command: str, argument: str) -> None:
             Publisher.subscribe(manager, name, subscriber, node=node)
         case "subscribed":
             manager = await manager_of(node)
-            while len(await Publisher.subscribers(manager, node=node)) < int(argument):
-                await asyncio.sleep(0.02)  # noqa: ASYNC110  the publisher tells nobody
+            # The publisher tells nobody, so it is asked again and again.
+            while len(await Publisher.subscribers(manager, node=node)) < int(argument):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         case "notify":
             Publisher.notify(await manager_of(node), argument, node=node)
         case _:

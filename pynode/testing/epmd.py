@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import time
@@ -13,6 +14,9 @@ from pynode.testing.release import Release
 
 __all__ = ["Epmd", "free_port"]
 
+# Above what servers usually have, below Linux's first port for outgoing connections.
+_LOWEST, _HIGHEST = 20_000, 32_000
+
 # epmd has no way to end with its parent.  This shell has: when its standard input closes, which it
 # does when the process at the other end is gone, in whatever way, it kills epmd; and it ends
 # when epmd does.
@@ -20,11 +24,22 @@ _GUARD = '"$@" </dev/null & pid=$!; { read -r _; kill -9 $pid; } <&3 & wait $pid
 
 
 def free_port() -> int:
-    """Return a TCP port that nothing on loopback listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """Return a TCP port that nothing on loopback listens on at this moment.
+
+    It is below those that the system gives to outgoing connections.  One of these could be taken
+    by any connection until it is used; and who dials one that nobody listens on may, now and
+    then, be given the very same port for its own end, and find itself connected to itself.
+    """
+    for _ in range(1000):
+        port = secrets.randbelow(_HIGHEST - _LOWEST) + _LOWEST
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
+    raise BeamFailed(f"there is no free port between {_LOWEST} and {_HIGHEST}")
 
 
 class Epmd:
