@@ -219,7 +219,7 @@ class Connection:
             atoms, position = self._references(frame, position)
             message, end = self._control(frame, position, atoms)
             rest = memoryview(frame)[end:]
-            whole = self._parts.start(sequence, number, message, atoms, rest)
+            whole = self._parts.start(sequence, number, message, atoms, rest, end)
         if whole is not None and whole.message is not None:
             payload = Payload(whole.payload, 0, whole.atoms) if whole.payload else None
             self._deliver(whole.message, payload, on_control)

@@ -39,12 +39,13 @@ class Whole(NamedTuple):
 
 
 class _InSequence:
-    __slots__ = ("atoms", "left", "message", "payload")
+    __slots__ = ("atoms", "held_bytes", "left", "message", "payload")
 
     def __init__(self, message: Control | None, atoms: tuple[AnyAtom, ...], left: int) -> None:
         self.message = message
         self.atoms = atoms
         self.left = left
+        self.held_bytes = 0
         self.payload = bytearray()
 
 
@@ -68,8 +69,12 @@ class Reassembly:
         message: Control | None,
         atoms: tuple[AnyAtom, ...],
         data: bytes | memoryview,
+        overhead_bytes: int = 0,
     ) -> Whole | None:
         """Take the first of ``fragments`` fragments; ``data`` is what follows the control message.
+
+        ``overhead_bytes``, the length of what stood before ``data``, counts towards the limits
+        too: a control message can be large.
 
         Raises:
             FrameError: no fragments, a sequence under way already, or above a limit.
@@ -83,7 +88,7 @@ class Reassembly:
         if len(self._sequences) >= self._limits.pending_fragments:
             raise FrameError(f"more than {len(self._sequences)} unfinished sequences")
         entry = self._sequences[sequence] = _InSequence(message, atoms, fragments - 1)
-        self._add(entry, data)
+        self._add(entry, data, overhead_bytes)
         return None
 
     def go_on(self, sequence: int, fragment: int, data: bytes | memoryview) -> Whole | None:
@@ -102,7 +107,7 @@ class Reassembly:
             entry.left = fragment - 1
             return None
         del self._sequences[sequence]
-        self._held_bytes -= len(entry.payload)
+        self._held_bytes -= entry.held_bytes
         return Whole(entry.message, entry.atoms, memoryview(entry.payload))
 
     def clear(self) -> None:
@@ -110,13 +115,14 @@ class Reassembly:
         self._sequences.clear()
         self._held_bytes = 0
 
-    def _add(self, entry: _InSequence, data: bytes | memoryview) -> None:
-        size = len(data)
-        if len(entry.payload) + size > self._limits.term_bytes:
+    def _add(self, entry: _InSequence, data: bytes | memoryview, overhead_bytes: int = 0) -> None:
+        size = len(data) + overhead_bytes
+        if entry.held_bytes + size > self._limits.term_bytes:
             raise FrameError(f"a fragmented message of more than {self._limits.term_bytes} bytes")
         if self._held_bytes + size > self._limits.fragment_bytes:
             raise FrameError(f"fragments of more than {self._limits.fragment_bytes} bytes")
         entry.payload += data
+        entry.held_bytes += size
         self._held_bytes += size
 
 

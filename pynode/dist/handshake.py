@@ -88,7 +88,8 @@ class Status(Enum):
 class NameReceived(NamedTuple):
     """The dialler's name; the owner answers with ``send_status`` or ``send_named``.
 
-    With ``wants_name`` the name is a host alone, and the answer is ``send_named`` or a refusal.
+    A dialler that bears this node's own name gets NOK, as from OTP.  With ``wants_name`` the name
+    is a host alone, and the answer is ``send_named`` or a refusal.
     """
 
     name: str
@@ -160,6 +161,7 @@ _READS: Final = {
 _SILENT: Final = frozenset({State.CLOSED, State.REFUSED_FOR_OWN})
 _BY_TEXT: Final = {s.value.encode(): s for s in Status if s is not Status.NAMED}
 _LONGEST_MESSAGE: Final = 0xFFFF  # what two length bytes can say; four may not say more
+_MOST_AHEAD: Final = 4 + _LONGEST_MESSAGE  # kept of a peer that does not wait for its turn
 _NAME: Final = struct.Struct(">cQIH")
 _CHALLENGE: Final = struct.Struct(">cQIIH")
 
@@ -252,6 +254,8 @@ class Handshake:
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[HandshakeEvent]:
         """Take bytes as they come, in any portions, and return the events in them.
 
+        Bytes after the attempt is closed, or after ``nok``, are ignored.
+
         Raises:
             ConnectError: a child names the cause; see ``receive_eof`` for the silent ones.
             HandshakeError: bytes that have no place at this step.
@@ -264,7 +268,10 @@ class Handshake:
         if self.state in _SILENT:
             return []
         self._in += data
-        return self._proceed()
+        events = self._proceed()
+        if len(self._in) > _MOST_AHEAD:
+            self._fail(HandshakeError, f"it sent {len(self._in)} bytes before its turn")
+        return events
 
     def receive_eof(self) -> NoReturn:
         """Tell that the peer closed the connection; always raises.

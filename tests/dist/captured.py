@@ -1,7 +1,7 @@
 """What real nodes of OTP 25, 27 and 29 said to the node ``py@vm``: handshake, then frames, in hex.
 
-A process with the pid PROCESS sent to an alias of ours, called exit/2, monitored a name, requested a
-spawn, linked and unlinked, and died while we monitored it.
+The process whose number is ``process`` sent to an alias of ours, called exit/2, monitored a name,
+requested a spawn, linked and unlinked, and died while we monitored it.
 """
 
 from __future__ import annotations

@@ -75,6 +75,17 @@ def test_limits_of_reassembly() -> None:
         parts.go_on(1, (1 << 63) - 1, b"x")
 
 
+def test_large_control_messages_count_too() -> None:
+    parts = Reassembly(LIMITS)
+    parts.start(1, 2, MESSAGE, (), b"", 60)
+    with pytest.raises(FrameError, match="fragments of more than 100"):
+        parts.start(2, 2, MESSAGE, (), b"", 41)
+    assert parts.go_on(1, 1, b"") is not None
+    for sequence in range(3, 13):
+        parts.start(sequence, 2, MESSAGE, (), b"x", 50)
+        assert parts.go_on(sequence, 1, b"y") is not None
+
+
 def test_what_is_delivered_is_held_no_longer() -> None:
     parts = Reassembly(LIMITS)
     for sequence in range(20):

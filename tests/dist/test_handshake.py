@@ -459,6 +459,13 @@ def test_wrong_answer_to_alive() -> None:
         shake.receive_data(message(b"sok"))
 
 
+def test_a_peer_that_does_not_wait_for_its_turn_fills_no_memory() -> None:
+    shake = decided()
+    assert shake.receive_data(bytes(60_000)) == []
+    with pytest.raises(HandshakeError, match="before its turn"):
+        shake.receive_data(bytes(60_000))
+
+
 def test_a_message_of_four_length_bytes_has_a_limit() -> None:
     shake = Handshake.accept(B, 1, length_bytes=4)
     with pytest.raises(HandshakeError):
