@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from math import isfinite
 from re import compile as _compile
@@ -250,7 +251,7 @@ def decode_payload(
                 elif tag == 112:
                     count, end, new_extra = _open_fun(data, pos, atoms)
                     if not count:
-                        add(OpaqueFun(*new_extra))
+                        add(new_extra(()))
                         pos = end
                         continue
                     new_frame = _FUN
@@ -340,7 +341,7 @@ def decode_payload(
                     tail = items.pop()
                     value = ImproperList(items, tail) if items else tail
                 elif frame == _FUN:
-                    value = OpaqueFun(*extra, env=items)
+                    value = extra(items)
                 else:
                     names, exported, module, name = extra
                     value = Record(module, name, exported, zip(names, items, strict=True))
@@ -627,7 +628,7 @@ def _integer(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def _open_fun(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[int, int, Any]:
-    """Read a fun up to its environment: how many values that has, where, and the other parts."""
+    """Read a fun up to its environment: how many values that has, where, and what builds it."""
     arity = data[pos + 5]
     uniq = data[pos + 6 : pos + 22]
     index = _uint_at(data, pos + 22)[0]
@@ -642,7 +643,7 @@ def _open_fun(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[int, int, An
         pid, end = _old_pid(data, end, atoms)
     else:
         raise DecodeError(f"tag {tag} where a pid belongs", end)
-    return count, end, (module, arity, index, uniq, old_index, old_uniq, pid)
+    return count, end, partial(OpaqueFun, module, arity, index, uniq, old_index, old_uniq, pid)
 
 
 def _open_record(

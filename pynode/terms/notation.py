@@ -199,7 +199,7 @@ def _str_bytes(value: str) -> bytes:
 
 # --------------------------------------------------------------------------- Erlang
 
-_ERLANG_PLAIN: Final = re.compile(r"[a-zß-öø-ÿ][\w@]*", re.ASCII)
+_ERLANG_PLAIN: Final = re.compile(r"[a-zß-öø-ÿ][A-Za-z0-9_@À-ÖØ-öø-ÿ]*")
 _ERLANG_RESERVED: Final = frozenset(
     {"after", "and", "andalso", "band", "begin", "bnot", "bor", "bsl", "bsr", "bxor", "case"}
     | {"catch", "cond", "div", "else", "end", "fun", "if", "let", "maybe", "not", "of", "or"}

@@ -29,7 +29,7 @@ from pynode.terms.identifiers import Pid, Port, Reference
 
 __all__ = ["compare", "identical", "key_form", "sort_key"]
 
-_MAX_DEPTH: Final = 1_000_000
+_MAX_DEPTH: Final = 100_000
 """Nothing that can be encoded is nested so deep; a list that contains itself is."""
 
 _PREDICTABLE: Final = 1 << 60
@@ -110,6 +110,8 @@ def key_form(term: Any, known: dict[int, bytes] | None = None) -> Any:
         return _shortest(term) if term.words[-1:] == (0,) else term
     if kind is str:
         return _utf8(term)
+    if kind is BitString and term.bits == 8:
+        return term.data
     if kind is int and -_PREDICTABLE < term < _PREDICTABLE:
         return term
     if term is True or term is False or term is None:

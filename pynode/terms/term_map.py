@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from typing import Any, final
 
 from pynode.terms.order import key_form
 
 __all__ = ["TermMap"]
+
+
+class _Items(ItemsView[Any, Any]):
+    """The pairs as they are kept: nothing is looked up, so no key is compared again."""
+
+    __slots__ = ()
+    _mapping: TermMap
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return iter(self._mapping._items.values())
+
+
+class _Values(ValuesView[Any]):
+    __slots__ = ()
+    _mapping: TermMap
+
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _, value in self._mapping._items.values())
 
 
 @final
@@ -63,6 +88,14 @@ class TermMap(MutableMapping[Any, Any]):
     def __iter__(self) -> Iterator[Any]:
         for key, _ in self._items.values():
             yield key
+
+    def items(self) -> ItemsView[Any, Any]:
+        """Return the keys with their values."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Any]:
+        """Return the values."""
+        return _Values(self)
 
     def __len__(self) -> int:
         return len(self._items)
