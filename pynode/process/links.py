@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.dist import control as c
+from pynode.dist.flags import Flag
 from pynode.process.words import NOCONNECTION, NOPROC
 from pynode.terms import Pid
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Links"]
 
 ACTIVE: Final = 0
-_UNLINK_ID_FLAG: Final = 1 << 25
+_UNLINK_ID_FLAG: Final = int(Flag.UNLINK_ID)
 _MAX_ID: Final = 2**64 - 1
 
 

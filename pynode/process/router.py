@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.dist.control import IN_PAYLOAD
+from pynode.dist.flags import Flag
 from pynode.errors import EncodeError, PeerBusy
 from pynode.etf import encode_payload
 from pynode.process.task import Waiter
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Router"]
 
-_NATIVE_RECORDS: Final = 1 << 38
+_NATIVE_RECORDS: Final = int(Flag.NATIVE_RECORDS)
 _NO_TERM: Final[Any] = ((PYTHON_ERROR, Atom("EncodeError"), b"the reason has no external form"), [])
 
 

@@ -96,6 +96,8 @@ class Runtime(Signals):
         #: The group leader of processes spawned from outside any process; None: ``main``.
         self.default_group_leader: Pid | None = None
         self.stopped = False
+        #: Processes that serve the others, and so outlive them at the stop.
+        self.system: set[Process] = set()
         self._table: dict[int, Process] = {}
         self._last_id = 0
         self._serial = 0

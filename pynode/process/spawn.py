@@ -18,6 +18,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pynode.dist import control as c
+from pynode.dist.flags import Flag
 from pynode.errors import CallExit, Exit, FrameError, NoConnection
 from pynode.policy import Action
 from pynode.process.calls import CallSlot
@@ -56,7 +57,7 @@ _WORDS: Final = {
     _PRIORITY: frozenset(Atom(name) for name in ("low", "normal", "high", "max")),
     _QUEUE_DATA: frozenset((Atom("off_heap"), Atom("on_heap"))),
 }
-_SPAWN_FLAG: Final = 1 << 32
+_SPAWN_FLAG: Final = int(Flag.SPAWN)
 _ABANDONED: Final = Atom("abandoned")
 _ANCESTORS: Final = Atom("$ancestors")
 _BADFUN: Final = Atom("badfun")
@@ -175,7 +176,9 @@ class Spawning:
     def _start(self, target: Target, group_leader: Pid) -> Process:
         runtime = self._runtime
         exposed = runtime.resolver.entry(target.module, target.function, _length(target.args))
-        process = runtime.context.run(
+        # Nothing of the context in which the network happens to run; a copy, for the runtime's own
+        # is entered already when this comes from a process of this node.
+        process = runtime.context.copy().run(
             runtime.spawn, _run, target, exposed, group_leader=group_leader
         )
         if target.ancestors is not None:

@@ -52,15 +52,16 @@ class Stopping:
         runtime = self._runtime
         self._event = asyncio.Event()
         main = runtime.main
+        spared = runtime.system | {main}
         for process in reversed(runtime.processes()):
-            if process is not main:
+            if process not in spared:
                 runtime.deaths.exit_signal(process, main.pid, SHUTDOWN, by_link=False)
         try:
             async with asyncio.timeout(timeout):
-                await self._until_alone(main)
+                await self._until_only(spared)
         except TimeoutError:
             pass
-        self._kill(main)
+        self._kill(spared)
         await self._last_words()
         for process in list(runtime.deaths.zombies):
             self._abandon(process)
@@ -69,9 +70,9 @@ class Stopping:
             task.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
 
-    async def _until_alone(self, main: Process) -> None:
+    async def _until_only(self, spared: set[Process]) -> None:
         runtime = self._runtime
-        while len(runtime.processes()) > 1 or runtime.deaths.zombies:
+        while runtime.deaths.zombies or not spared.issuperset(runtime.processes()):
             await self._next_end()
 
     async def _next_end(self) -> None:
@@ -80,12 +81,12 @@ class Stopping:
         event.clear()
         await event.wait()
 
-    def _kill(self, main: Process) -> None:
-        """End whoever still lives, and refuse everything from here on."""
+    def _kill(self, spared: set[Process]) -> None:
+        """End whoever still lives, the spared ones too, and refuse everything from here on."""
         runtime = self._runtime
         runtime.stopped = True
         for process in reversed(runtime.processes()):
-            runtime.deaths.end(process, SHUTDOWN if process is main else KILLED)
+            runtime.deaths.end(process, SHUTDOWN if process in spared else KILLED)
         runtime.timers.close()
         runtime.marshal.close()
 

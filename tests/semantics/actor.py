@@ -1,0 +1,173 @@
+"""A process that does what it is told, on either side of a pair.
+
+It takes ``{do, From, Ref, Op, Args}`` and answers ``{done, Ref, Result}``, or
+``{failed, Ref, Class}`` where Erlang would raise; every other message it keeps, in order.  Since
+all it is told and all it tells are terms, the same actor written in Erlang serves on a BEAM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pynode.errors import Exit, NameError_, TermError
+from pynode.process import Process, Runtime
+from pynode.process.current import receive, self_, send
+from pynode.terms import Atom, atom
+
+DO = Atom("do")
+
+
+class Actor:
+    """The body: one per process."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+        self.waiting: list[Any] = []
+
+    def start(self, process: Process) -> None:
+        return None
+
+    def terminated(self, process: Process, reason: Any) -> None:
+        return None
+
+    def message(self, process: Process, message: Any) -> None:
+        match message:
+            case (atom.do, asker, ref, operation, args) if type(args) is list:
+                self.do(process, asker, ref, str(operation), args)
+            case _:
+                self.kept.append(message)
+                self.serve(process)
+
+    def do(self, process: Process, asker: Any, ref: Any, operation: str, args: list[Any]) -> None:
+        if operation == "next":
+            self.waiting.append((asker, ref))
+            self.serve(process)
+            return
+        runtime = process.runtime
+        try:
+            result = OPERATIONS[operation](self, process, *args)
+        except (NameError_, ValueError, TypeError, TermError):
+            runtime.send(process, asker, (atom.failed, ref, atom.badarg))
+        else:
+            runtime.send(process, asker, (atom.done, ref, result))
+
+    def serve(self, process: Process) -> None:
+        while self.waiting and self.kept:
+            asker, ref = self.waiting.pop(0)
+            process.runtime.send(process, asker, (atom.done, ref, self.kept.pop(0)))
+
+
+def expose(runtime: Runtime) -> None:
+    """Let ``spawn_request`` run ``semantics:tell(Pid, Term)`` and ``semantics:wait()``."""
+
+    def tell(to: Any, term: Any) -> None:
+        send(to, (self_(), term))
+
+    async def wait() -> None:
+        raise Exit((await receive())[1])
+
+    runtime.resolver.expose(tell, module="semantics")
+    runtime.resolver.expose(wait, module="semantics")
+
+
+def _stop(actor: Actor, process: Process, reason: Any) -> Any:
+    raise Exit(reason)
+
+
+def _trap(actor: Actor, process: Process, flag: bool) -> Any:
+    process.trap_exit = flag
+    return atom.ok
+
+
+def _monitor_alias(actor: Actor, process: Process, target: Any, mode: Atom) -> Any:
+    return process.runtime.monitor(process, target, alias=str(mode))
+
+
+def _alias(actor: Actor, process: Process, options: list[Atom]) -> Any:
+    return process.runtime.alias(
+        process, reply=atom.reply in options, priority=atom.priority in options
+    )
+
+
+def _demonitor(actor: Actor, process: Process, ref: Any, options: list[Atom]) -> Any:
+    return process.runtime.demonitor(
+        process, ref, flush=atom.flush in options, info=atom.info in options
+    )
+
+
+def _spawn_request(
+    actor: Actor, process: Process, node: Any, m: Any, f: Any, args: Any, options: list[Any]
+) -> Any:
+    rest = [option for option in options if option not in (atom.link, atom.monitor)]
+    return process.runtime.spawn_request(
+        process, node, m, f, args,
+        link=atom.link in options, monitor=atom.monitor in options, options=rest,
+    )  # fmt: skip
+
+
+def _links(actor: Actor, process: Process) -> Any:
+    info = process.runtime.process_info(process.pid)
+    assert info is not None
+    return info["links"]
+
+
+def _cancel(actor: Actor, process: Process, ref: Any) -> Any:
+    left = process.runtime.cancel_timer(ref)
+    return False if left is None else round(left * 1000)
+
+
+def _read(actor: Actor, process: Process, ref: Any) -> Any:
+    left = process.runtime.read_timer(ref)
+    return False if left is None else round(left * 1000)
+
+
+def _ok(call: Callable[..., Any]) -> Callable[..., Any]:
+    def act(actor: Actor, process: Process, *args: Any) -> Any:
+        call(process.runtime, process, *args)
+        return atom.ok
+
+    return act
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "alias": _alias,
+    "cancel_timer": _cancel,
+    "demonitor": _demonitor,
+    "exit": _ok(lambda runtime, process, to, reason: runtime.exit(process, to, reason)),
+    "kept": lambda actor, process: list(actor.kept),
+    "leader": lambda actor, process: process.group_leader,
+    "link": _ok(lambda runtime, process, to: runtime.link(process, to)),
+    "links": _links,
+    "monitor": lambda actor, process, target: process.runtime.monitor(process, target),
+    "monitor_alias": _monitor_alias,
+    "monitor_node": _ok(
+        lambda runtime, process, node, flag: runtime.monitor_node(process, node, flag)
+    ),
+    "ping": lambda actor, process: atom.pong,
+    "read_timer": _read,
+    "register": _ok(lambda runtime, process, name: runtime.register(name, process.pid)),
+    "send": _ok(lambda runtime, process, to, message: runtime.send(process, to, message)),
+    "send_after": lambda actor, process, milliseconds, to, message: process.runtime.send_after(
+        process, milliseconds / 1000, to, message
+    ),
+    "send_many": _ok(
+        lambda runtime, process, to, count: [runtime.send(process, to, n) for n in range(count)]
+    ),
+    "send_priority": _ok(
+        lambda runtime, process, to, message: runtime.send(process, to, message, priority=True)
+    ),
+    "set_leader": _ok(
+        lambda runtime, process, to, leader: runtime.group_leader(process, to, leader)
+    ),
+    "spawn_request": _spawn_request,
+    "start_timer": lambda actor, process, milliseconds, to, message: process.runtime.start_timer(
+        process, milliseconds / 1000, to, message
+    ),
+    "stop": _stop,
+    "trap_exit": _trap,
+    "unalias": lambda actor, process, ref: process.runtime.unalias(process, ref),
+    "unlink": _ok(lambda runtime, process, to: runtime.unlink(process, to)),
+    "unregister": _ok(lambda runtime, process, name: runtime.unregister(name)),
+    "whereis": lambda actor, process, name: process.runtime.whereis(name) or atom.undefined,
+}
