@@ -16,7 +16,7 @@ from pynode.dist import epmd as messages
 from pynode.dist.epmd import NodeEntry
 from pynode.dist.epmd_registry import MAX_PAST, Registry
 from pynode.errors import ConnectTimeout, EpmdError, NameTakenError, ProtocolError
-from pynode.net import EpmdServer, epmd_names
+from pynode.net import EpmdServer, epmd_client, epmd_names
 from pynode.net.addresses import Endpoint
 from pynode.testing.beam import Beam
 from pynode.testing.epmd import Epmd, free_port
@@ -337,6 +337,43 @@ async def test_cancelled_in_the_middle_of_the_start(make_net: MakeNet) -> None:
         with pytest.raises(asyncio.CancelledError):
             await starting
     assert not net.running
+
+
+async def test_it_tries_until_epmd_is_back(
+    make_net: MakeNet, epmd: EpmdServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused, spoken to by something else, its name taken meanwhile: it goes on trying."""
+    monkeypatch.setattr(epmd_client, "RETRY_SECONDS", 0.02)
+    net = await make_net("me@localhost")
+    registered = asyncio.Event()
+    lost: list[str] = []
+    net.telemetry.attach("epmd_registered", lambda event: registered.set())
+    net.telemetry.attach("epmd_lost", lambda event: lost.append(event.name))
+    port = epmd.port
+    asked = asyncio.Queue[bytes]()
+
+    async def something_else(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.put_nowait(await reader.read(100))
+        writer.write(b"not EPMD")
+        writer.close()
+
+    epmd.stop()
+    await asyncio.sleep(0.1)  # refused a few times
+    other = await asyncio.start_server(something_else, "127.0.0.1", port)
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(3):
+            assert b"me" in await asked.get()
+    other.close()
+    await other.wait_closed()
+    epmd.start([Endpoint(*LOOPBACK)], port)
+    thief, reply = await alive(port, "me")
+    stolen = reply[1] == 0
+    await thief.close()
+    async with asyncio.timeout(PATIENCE):
+        await registered.wait()
+    await until_names(port, {"me"})
+    assert lost == ["epmd_lost"]
+    assert stolen or registered.is_set()
 
 
 async def test_connections_outlive_epmd(make_net: MakeNet, epmd: EpmdServer) -> None:

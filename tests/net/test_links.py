@@ -243,6 +243,30 @@ async def test_pressure_while_connecting(make_net: MakeNet) -> None:
     ]
 
 
+async def test_a_connect_that_nothing_is_sent_for(make_net: MakeNet) -> None:
+    one, two = await make_net(ONE), await make_net(TWO)
+    one.request_connect(Atom(TWO))
+    await recorder(two).until_up(ONE)
+    one.request_connect(Atom(TWO))
+    one.request_connect(Atom("nobody@localhost"))
+    await recorder(one).until_down("nobody@localhost")
+    assert recorder(one).events == [
+        ("up", TWO),
+        ("down", "nobody@localhost", False, "connection_setup_failed"),
+    ]
+
+
+async def test_flush_before_a_stop(make_net: MakeNet) -> None:
+    one, two = await pair(make_net)
+    for _ in range(100):
+        send(one, TWO, bytes(100_000))
+    await one.flush(PATIENCE)
+    assert one.queued_bytes(TWO) == 0
+    await one.stop()
+    await recorder(two).until_down(ONE)
+    assert len(recorder(two).values) == 100
+
+
 async def test_drain_waits_for_the_connection_too(make_net: MakeNet) -> None:
     one, two = await make_net(ONE), await make_net(TWO)
     send(one, TWO, b"x")
