@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pynode.errors import CallExit, RemoteError
+from pynode.errors import CallExit, NodeDown, RemoteError
 from pynode.terms import Atom, Pid
 
 from .functions import built_in_functions
 from .global_ import Global
 from .global_.processes import GlobalProcesses
 from .global_.resolve import Methods
+from .global_.server import NameServer
 from .logger_proxy import LoggerProxy
 from .net_kernel import NetKernel
 from .rex import Rex
@@ -41,7 +42,7 @@ class Services:
         self._net = net
         self._config = config
         self.erpc = Erpc(runtime)
-        self.rpc = Rpc(self.erpc)
+        self.rpc = Rpc(runtime, self.erpc)
         self._global_processes: GlobalProcesses | None = None
 
     def start(self) -> None:
@@ -60,6 +61,8 @@ class Services:
         functions = built_in_functions(runtime, self.net_kernel, self.global_, methods)
         for (module, function, arity), found in functions.items():
             runtime.resolver.expose(found, module=module, name=function, arity=arity)
+        # These outlive the program's processes when the node stops.
+        runtime.system.update(runtime.processes())
 
     async def stop(self) -> None:
         """Prepare to leave: report no lost connection from here on.
@@ -68,6 +71,13 @@ class Services:
         """
         if self._global_processes is not None:
             self._global_processes.server.prepare_shutdown()
+
+    @property
+    def name_server(self) -> NameServer:
+        """What ``global`` knows: known nodes, names, locks.  To look at, not to change."""
+        if self._global_processes is None:
+            raise NodeDown("the services are not started")
+        return self._global_processes.server
 
     async def ping(self, node: Atom | str) -> bool:
         """Return whether ``node`` answers (``net_adm:ping/1``)."""
@@ -79,8 +89,7 @@ class Services:
         """``rpc:call(Node, global, resolve_it, [Method, Name, TheirPid, OurPid])``."""
         arguments = [method, name, theirs, ours]
         try:
-            return await self.erpc.call_as(process, node, "global", "resolve_it", arguments)
+            answer = await self.rpc.call_as(process, node, "global", "resolve_it", arguments)
         except RemoteError as error:
-            if error.kind == "throw":
-                return error.reason
             raise CallExit((error.kind, error.reason)) from error
+        return answer

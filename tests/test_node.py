@@ -1,0 +1,315 @@
+"""The node as a program starts, uses and stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pynode import (
+    CallTimeout,
+    ConfigError,
+    CookieError,
+    GenServer,
+    NameTakenError,
+    Node,
+    NodeDown,
+    NodeNameError,
+    NoSuchNode,
+    PortClosed,
+    Process,
+    atom,
+    call,
+    cast,
+    charlist,
+    monitor,
+    self_,
+    send,
+    wait,
+)
+from pynode.testing import Epmd
+
+
+@pytest.fixture
+def epmd_port() -> int:
+    """A free port: the first node starts the EPMD there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def options(epmd_port: int) -> dict[str, Any]:
+    return {"cookie": "test", "epmd_port": epmd_port}
+
+
+class Counter(GenServer):
+    def init(self, start: int) -> None:
+        self.count = start
+
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        match request:
+            case atom.bump:
+                self.count += 1
+                return self.count
+            case atom.node:
+                return self.node.name
+            case atom.thread:
+                return threading.current_thread() is threading.main_thread()
+        return None
+
+    def handle_cast(self, request: Any) -> None:
+        send(request, (atom.cast_from, self.pid))
+
+
+class Slow(GenServer, blocking=True):
+    def init(self, gate: threading.Event) -> None:
+        self.gate = gate
+
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        match request:
+            case atom.wait:
+                assert self.gate.wait(10)
+                return threading.current_thread() is threading.main_thread()
+            case (atom.ask, server):
+                return wait(call(server, atom.bump)), self_() == self.pid
+        return None
+
+
+# --------------------------------------------------------------------------- start and stop
+
+
+async def test_a_node_starts_in_one_task_and_stops_in_another(options: dict[str, Any]) -> None:
+    node = await asyncio.create_task(Node.start("py@localhost", **options))
+    assert node.nodes("this") == [atom("py@localhost")]
+    await asyncio.create_task(node.stop())
+    await node.stop()
+    for use in (
+        lambda: node.send(atom.nobody, 1),
+        lambda: node.main,
+        node.nodes,
+        node.registered,
+        node.make_ref,
+    ):
+        with pytest.raises(NodeDown):
+            use()
+    with pytest.raises(NodeDown):
+        await node.connect("other@localhost")
+
+
+async def test_a_node_object_is_started_once(options: dict[str, Any]) -> None:
+    async with Node("py@localhost", **options) as node:
+        with pytest.raises(NodeDown, match="started once"):
+            await node.__aenter__()
+        assert "running" in repr(node)
+    with pytest.raises(NodeDown, match="started once"):
+        await node.__aenter__()
+    assert "stopped" in repr(node)
+
+
+async def test_two_nodes_in_one_interpreter_and_their_processes(options: dict[str, Any]) -> None:
+    async with Node("a@localhost", **options) as a, Node("b@localhost", **options) as b:
+        counter = await b.start(Counter, 10, name="counter")
+        await a.connect(b.name)
+        assert a.nodes() == [b.name]
+        assert await a.ping(b.name)
+        assert await b.ping(a.name)
+        assert await a.call(("counter", b.name), atom.bump) == 11
+        assert await b.call("counter", atom.node) == b.name
+        seen = []
+
+        async def asker(process: Process) -> None:
+            seen.append(await call(counter, atom.bump))
+            cast(counter, self_())
+            seen.append(await process.receive(timeout=5))
+
+        ref = a.monitor(a.spawn(asker))
+        down = await a.main.receive(timeout=5)
+        assert down[1] == ref
+        assert down[4] == atom.normal
+        assert seen == [12, (atom.cast_from, counter)]
+
+
+async def test_the_creation_of_a_new_life_differs(options: dict[str, Any]) -> None:
+    async with Node("first@localhost", **options):
+        async with Node("py@localhost", **options) as node:
+            first = node.creation, node.main.pid
+        async with Node("py@localhost", **options) as node:
+            assert node.creation != first[0]
+            assert node.main.pid != first[1]
+            node.send(first[1], atom.stale)
+            node.send(node.main.pid, atom.fresh)
+            assert await node.main.receive(timeout=5) == atom.fresh
+
+
+async def test_stopping_ends_processes_with_shutdown_and_tells_the_others(
+    options: dict[str, Any],
+) -> None:
+    async with Node("a@localhost", **options) as a:
+        b = await Node.start("b@localhost", **options)
+        pid = b.spawn(_wait_for_ever)
+        ref = a.monitor(pid)
+        a.monitor_node(b.name)
+        await a.connect(b.name)
+        assert await a.ping(b.name)
+        await b.stop()
+        assert await a.main.receive(lambda m: m[0] == atom.DOWN, timeout=5) == (
+            atom.DOWN,
+            ref,
+            atom.process,
+            pid,
+            atom.shutdown,
+        )
+        assert await a.main.receive(timeout=5) == (atom.nodedown, b.name)
+        assert a.nodes() == []
+
+
+async def _wait_for_ever(process: Process) -> None:
+    await process.receive(lambda message: False)
+
+
+# --------------------------------------------------------------------------- threads
+
+
+def test_a_node_in_a_thread_serves_while_the_program_computes(epmd_port: int) -> None:
+    with Node.in_thread("py@localhost", cookie="test", epmd_port=epmd_port) as thread:
+        counter = thread.run(thread.node.start, Counter, 10, name="counter")
+        assert thread.run(thread.node.call, counter, atom.bump) == 11
+        assert thread.run(thread.node.call, "counter", atom.thread) is False
+        assert thread.run(thread.node.whereis, "counter") == counter
+        mute = thread.run(thread.node.spawn, _wait_for_ever)
+        with pytest.raises(CallTimeout):
+            thread.run(thread.node.call, mute, atom.nothing, timeout=0.01)
+        thread.node.send(counter, (atom.anything,))  # sends may come from any thread
+        with pytest.raises(RuntimeError, match="own thread"):
+            thread.run(lambda: thread.run(thread.node.nodes))
+    with pytest.raises(NodeDown):
+        _ = thread.node
+    thread.stop()
+
+
+def test_a_node_in_a_thread_that_cannot_start_raises_and_leaves_no_thread(epmd_port: int) -> None:
+    before = threading.active_count()
+    thread = Node.in_thread("py@localhost", cookie="test", epmd_port=epmd_port, start_epmd=False)
+    with pytest.raises(Exception, match="EPMD"):
+        thread.start_node()
+    assert threading.active_count() == before
+
+
+async def test_a_blocking_server_computes_in_a_thread_of_its_own(options: dict[str, Any]) -> None:
+    async with Node("py@localhost", **options) as node:
+        gate = threading.Event()
+        slow = await node.start(Slow, gate)
+        counter = await node.start(Counter, 0)
+        waiting = asyncio.create_task(node.call(slow, atom.wait))
+        assert await node.call(counter, atom.bump) == 1  # the node goes on
+        gate.set()
+        assert await waiting is False
+        assert await node.call(slow, (atom.ask, counter)) == (2, True)
+
+
+# --------------------------------------------------------------------------- what goes wrong
+
+
+async def test_each_cause_has_its_own_error(options: dict[str, Any], epmd_port: int) -> None:
+    async with Node("py@localhost", **options) as node:
+        with pytest.raises(NoSuchNode, match="nobody"):
+            await node.connect("nobody@localhost")
+        with pytest.raises(NodeNameError, match="long"):
+            await node.connect("long@127.0.0.1")
+        with pytest.raises(NodeNameError):
+            await node.connect("nohost")
+        with pytest.raises(NodeNameError):
+            await node.connect("py@localhost")
+        assert not await node.ping("nobody@localhost")
+        with pytest.raises(NameTakenError):
+            await Node.start("py@localhost", **options)
+        other = {"cookie": "other", "epmd_port": epmd_port}
+        async with Node("stranger@localhost", **other) as stranger:
+            with pytest.raises(CookieError):
+                await node.connect(stranger.name)
+            stranger.set_cookie(node.name, "test")
+            await node.connect(stranger.name)
+            assert node.nodes() == [stranger.name]
+            node.monitor_node(stranger.name)
+        assert await node.main.receive(timeout=5) == (atom.nodedown, stranger.name)
+        assert node.nodes("connected") == []
+
+
+async def test_a_closed_port_is_told_from_an_absent_node(tmp_path: Path) -> None:
+    with Epmd() as epmd:
+        options = {"cookie": "test", "epmd_port": epmd.port}
+        async with (
+            Node("py@localhost", **options) as node,
+            Node("gone@localhost", **options) as gone,
+        ):
+            for listener in gone.net._listeners:
+                gone.net._accept_no_more()
+                listener.close()
+            with pytest.raises(PortClosed):
+                await node.connect("gone@localhost")
+
+
+def test_options_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("", "@host", "py@", "a@b@c", "with blank@host"):
+        with pytest.raises(ConfigError):
+            Node(name, cookie="c")
+    with pytest.raises(ConfigError, match="dot"):
+        Node("py@host.domain", cookie="c", long_names=False)
+    with pytest.raises(ConfigError, match="dot"):
+        Node("py@host", cookie="c", long_names=True)
+    with pytest.raises(ConfigError, match="empty"):
+        Node("py@host", cookie="")
+    with pytest.raises(ConfigError, match="Latin-1"):
+        Node("py@host", cookie="\N{SNOWMAN}")
+    monkeypatch.setenv("ERL_EPMD_PORT", "no")
+    with pytest.raises(ConfigError, match="ERL_EPMD_PORT"):
+        Node("py@host", cookie="c")
+
+
+def test_where_the_cookie_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("PYNODE_COOKIE", "variable")
+    assert Node("py@host", cookie="given").config.cookie == b"given"
+    assert Node("py@host").config.cookie == b"variable"
+    monkeypatch.delenv("PYNODE_COOKIE")
+    made = Node("py@host").config.cookie  # as OTP makes it
+    file = tmp_path / ".erlang.cookie"
+    assert file.read_bytes() == made
+    assert len(made) == 20
+    assert file.stat().st_mode & 0o777 == 0o400
+    assert Node("py@host").config.cookie == made
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 400"):
+        Node("py@host")
+    mine = tmp_path / "mine"
+    mine.write_text("  fromfile \n")
+    mine.chmod(0o600)
+    assert Node("py@host", cookie_file=mine).config.cookie == b"fromfile"
+    mine.write_text("\n")
+    with pytest.raises(ConfigError, match="empty"):
+        Node("py@host", cookie_file=mine)
+    with pytest.raises(ConfigError, match="absent"):
+        Node("py@host", cookie_file=tmp_path / "absent")
+
+
+async def test_a_str_is_no_global_name(options: dict[str, Any]) -> None:
+    async with Node("py@localhost", **options) as node:
+        counter = await node.start(Counter, 0)
+        with pytest.raises(TypeError, match=r"atom\.manager.*charlist.*b'manager'|atom.manager"):
+            await node.global_.register_name("manager", counter)
+        assert await node.global_.register_name(charlist("manager"), counter)
+        assert await node.call(("global", charlist("manager")), atom.bump) == 1
+
+
+async def test_outside_processes_module_functions_name_the_node_s() -> None:
+    with pytest.raises(RuntimeError, match=r"node\.send"):
+        send(atom.x, 1)
+    with pytest.raises(RuntimeError, match=r"node\.send"):
+        monitor(atom.x)
