@@ -199,8 +199,13 @@ class BehaviourBody:
         await self.finish(reason)
         raise Exit(reason)
 
-    async def crash(self, error: BaseException) -> None:
+    def crash(self, error: BaseException) -> Coroutine[Any, Any, None]:
         """End as ``error``, which a callback raised, after the ``terminate`` callbacks."""
+        ending = self._crash(error)
+        setattr(ending, "__qualname__", str(self.callback_module()))  # noqa: B010  for the log
+        return ending
+
+    async def _crash(self, error: BaseException) -> None:
         reason = reason_of(error)
         await self.finish(reason)
         raise error

@@ -226,4 +226,8 @@ def map_functions() -> dict[tuple[str, str, int], Callable[..., Any]]:
     table = {("Elixir.Map", name, arity): fun for (name, arity), fun in of_map.items()}
     table["Elixir.Function", "identity", 1] = _identity
     table["erlang", "map_size", 1] = _size
+    # Elixir's compiler writes these for captures such as `&Map.keys/1`.
+    table["maps", "keys", 1] = _keys
+    table["maps", "values", 1] = _values
+    table["maps", "to_list", 1] = _to_list
     return table
