@@ -30,6 +30,7 @@ _ERPC: Final = atom.erpc
 _EXECUTE_CALL: Final = atom.execute_call
 _EXECUTE_CAST: Final = atom.execute_cast
 
+_EXIT_TERM: Final = atom("EXIT")
 _PYTHON: Final[dict[str, Any]] = {"true": True, "false": False, "nil": None}
 
 
@@ -115,7 +116,8 @@ class Erpc:
 class Rpc:
     """Calls as ``rpc`` makes them."""
 
-    def __init__(self, erpc: Erpc) -> None:
+    def __init__(self, runtime: Runtime, erpc: Erpc) -> None:
+        self._runtime = runtime
         self._erpc = erpc
 
     async def call(
@@ -130,14 +132,36 @@ class Rpc:
     ) -> Any:
         """Like :meth:`Erpc.call`, but a thrown term is returned.
 
-        What would be ``{badrpc, Reason}`` in Erlang is raised.
+        What would be ``{badrpc, Reason}`` in Erlang is raised; that is also a returned
+        ``{'EXIT', Reason}``, as the old ``catch`` makes it, as ``RemoteError("exit", Reason)``.
         """
+        process = acting(self._runtime)
+        return await self.call_as(process, node, module, function, args, timeout=timeout, text=text)
+
+    async def call_as(
+        self,
+        process: Process,
+        node: Atom | str,
+        module: Atom | str,
+        function: Atom | str,
+        args: list[Any] | tuple[Any, ...] = (),
+        *,
+        timeout: float | None = None,
+        text: bool = False,
+    ) -> Any:
+        """Like :meth:`call`, as ``process``."""
         try:
-            return await self._erpc.call(node, module, function, args, timeout=timeout, text=text)
+            value = await self._erpc.call_as(
+                process, node, module, function, args, timeout=timeout, text=text
+            )
         except RemoteError as error:
             if error.kind == "throw":
                 return error.reason
             raise
+        match value:
+            case (tag, reason) if tag == _EXIT_TERM:
+                raise RemoteError("exit", reason)
+        return value
 
     def cast(
         self,

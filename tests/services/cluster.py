@@ -124,7 +124,7 @@ class SimPorts:
         promise = Promise()
         self.waiting = (match, promise)
         if timeout is not None:
-            self.owner.cluster.timer(timeout, promise, NO_MESSAGE)
+            self.owner.cluster.wake(timeout, promise, NO_MESSAGE)
         try:
             return await promise
         finally:
@@ -250,7 +250,6 @@ class Node:
         pid = self.new_pid()
 
         async def connect_and_greet() -> None:
-            await self.cluster.timer(0)
             if self.cluster.connect(self.name, node) is None:
                 self.inbox.append(lambda: self.server.extra_nodedown(node))
             else:
@@ -336,6 +335,14 @@ class Node:
             self.run(self.registrar_ports.pid, self._registrar_loop())
         return result
 
+    def leave(self) -> None:
+        """Disconnect from all, in the name server's turn."""
+
+        def disconnect() -> None:
+            self.server.disconnect_all()
+
+        self.inbox.append(disconnect)
+
     def stop(self) -> None:
         for job in self.jobs:
             job.stop()
@@ -395,10 +402,13 @@ class Cluster:
     def new_ref(self, node: Node) -> Reference:
         return Reference(node.name, node.creation, (next(self._counter), 0, 0))
 
-    def timer(self, seconds: float, promise: Promise | None = None, value: Any = None) -> Promise:
-        promise = promise or Promise()
-        heapq.heappush(self.timers, (self.now + seconds, next(self._counter), promise, value))
+    def timer(self, seconds: float) -> Promise:
+        promise = Promise()
+        self.wake(seconds, promise, None)
         return promise
+
+    def wake(self, seconds: float, promise: Promise, value: Any) -> None:
+        heapq.heappush(self.timers, (self.now + seconds, next(self._counter), promise, value))
 
     # ---------------------------------------------------------------- connections
 
@@ -484,9 +494,10 @@ class Cluster:
             answer = await target.methods.resolve_it(actor, method, name, theirs, own)
             self.send(target.server_pid, asker, pid, lambda: promise.resolve(answer))
 
-        self.send(
-            pid, target, target.server_pid, lambda: target.run(target.new_pid(), there()) and None
-        )
+        def begin() -> None:
+            target.run(target.new_pid(), there())
+
+        self.send(pid, target, target.server_pid, begin)
         return await promise
 
     # ---------------------------------------------------------------- running

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pynode.terms import Atom, Pid, atom, charlist
-from tests.services.cluster import Cluster, Node
+from tests.services.cluster import Cluster, Node, Promise
 
 
 def check(cluster: Cluster) -> None:
@@ -52,13 +52,15 @@ def test_two_nodes_join(seed: int) -> None:
 def test_partitions_of_two_join(seed: int) -> None:
     cluster = Cluster(Random(seed))
     nodes = cluster.start("a@h", "b@h", "c@i", "d@h", "e@i")
-    for number, node in enumerate(nodes):
-        node.register(charlist(f"n{number}"), node.spawn())
+    registered = [
+        node.register(charlist(f"n{number}"), node.spawn()) for number, node in enumerate(nodes)
+    ]
     for x, y in ((0, 1), (2, 3), (1, 2), (4, 0)):
         cluster.connect(nodes[x].name, nodes[y].name)
         cluster.run(cluster.random.randrange(100))
     cluster.settle()
     check(cluster)
+    assert [promise.value for promise in registered] == [True] * 5
     assert len(cluster.connections) == 10
     assert len(nodes[0].table()) == 5
 
@@ -74,6 +76,8 @@ class Chaos:
         self.cluster = cluster
         self.random = cluster.random
         self.names = names
+        #: What was begun and is not waited for.
+        self.later: list[Promise] = []
         self.actions: list[Callable[[], None]] = [
             self.register, self.register, self.register, self.unregister, self.re_register,
             self.exit, self.connect, self.connect, self.cut, self.kill, self.start, self.lock,
@@ -101,17 +105,19 @@ class Chaos:
     def register(self) -> None:
         node = self.node()
         if node is not None:
-            node.register(self.random.choice(NAMES), node.spawn(), self.method(node))
+            pid, method = node.spawn(), self.method(node)
+            self.later.append(node.register(self.random.choice(NAMES), pid, method))
 
     def re_register(self) -> None:
         node = self.node()
         if node is not None:
-            node.re_register(self.random.choice(NAMES), node.spawn(), self.method(node))
+            pid, method = node.spawn(), self.method(node)
+            self.later.append(node.re_register(self.random.choice(NAMES), pid, method))
 
     def unregister(self) -> None:
         node = self.node()
         if node is not None:
-            node.unregister(self.random.choice(NAMES))
+            self.later.append(node.unregister(self.random.choice(NAMES)))
 
     def exit(self) -> None:
         node = self.node()
@@ -152,13 +158,14 @@ class Chaos:
         node = self.node()
         if node is not None:
             pid = node.spawn()
-            node.set_lock(pid, atom.resource, list(self.cluster.nodes), 3)
+            nodes = list(self.cluster.nodes)
+            self.later.append(node.set_lock(pid, atom.resource, nodes, 3))
             self.cluster.timer(1).then(lambda: self.cluster.exit(pid))
 
     def disconnect_all(self) -> None:
         node = self.node()
         if node is not None:
-            node.inbox.append(node.server.disconnect_all)
+            node.leave()
 
 
 def keep_theirs(name: Any, theirs: Pid, ours: Pid) -> Pid:
@@ -209,7 +216,7 @@ def test_no_chaos_leaves_a_lock_or_a_loop(seed: int) -> None:
     cluster.settle()
     for node in cluster.nodes.values():
         assert len(node.server.locks) == 0, node
-        node.inbox.append(node.server.disconnect_all)
+        node.leave()
         cluster.settle()
     chaos.heal()
     cluster.settle()

@@ -77,7 +77,8 @@ class Global:
                 ``notify_all_name`` (both get ``{global_name_conflict, Name, OtherPid}``, and
                 nobody keeps the name), ``(module, function)``, an external fun, or a callable of
                 this program, ``(name, their_pid, our_pid) -> pid | None``, called on this node,
-                which must be the node of ``pid``.
+                which must be the node of ``pid``.  If it fails, the other's process keeps the
+                name.
             node: the node that is to do it.
 
         Raises:

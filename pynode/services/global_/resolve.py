@@ -4,7 +4,8 @@ When two partitions join, the node with the smaller name goes through the other'
 name that both have it asks the node of its own process to run the method that the name was
 registered with, ``global:resolve_it(Method, Name, TheirPid, OurPid)``, once for each conflict.
 The answer decides: a pid keeps the name, ``none`` or anything else deletes it on both sides, and
-if the node cannot answer, the other side's process keeps it.
+if the node cannot answer, or its method fails, the other side's process keeps it (rpc takes a
+returned ``{'EXIT', _}`` for a failed call; the documentation of OTP says otherwise).
 
 Methods are terms, for they travel with the names: ``fun M:F/3``.  Three are built in
 (:data:`BUILT_IN`).  A BEAM's default method is a fun of its module ``global`` that carries no
