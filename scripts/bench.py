@@ -198,7 +198,11 @@ async def measure(rounds: int, scale: float) -> list[Row]:
     with Epmd() as epmd:
         one, two = await asyncio.to_thread(start_beams)
         try:
-            options = {"cookie": "bench", "epmd_port": epmd.port, "hidden": True}
+            options: dict[str, Any] = {
+                "cookie": "bench",
+                "epmd_port": epmd.port,
+                "hidden": True,
+            }
             async with Node("bench@localhost", **options) as node:
                 await node.connect(one.name)
                 await node.connect(two.name)

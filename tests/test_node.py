@@ -229,7 +229,7 @@ async def test_each_cause_has_its_own_error(options: dict[str, Any], epmd_port: 
         assert not await node.ping("nobody@localhost")
         with pytest.raises(NameTakenError):
             await Node.start("py@localhost", **options)
-        other = {"cookie": "other", "epmd_port": epmd_port}
+        other: dict[str, Any] = {"cookie": "other", "epmd_port": epmd_port}
         async with Node("stranger@localhost", **other) as stranger:
             with pytest.raises(CookieError):
                 await node.connect(stranger.name)
@@ -243,7 +243,7 @@ async def test_each_cause_has_its_own_error(options: dict[str, Any], epmd_port: 
 
 async def test_a_closed_port_is_told_from_an_absent_node(tmp_path: Path) -> None:
     with Epmd() as epmd:
-        options = {"cookie": "test", "epmd_port": epmd.port}
+        options: dict[str, Any] = {"cookie": "test", "epmd_port": epmd.port}
         async with (
             Node("py@localhost", **options) as node,
             Node("gone@localhost", **options) as gone,

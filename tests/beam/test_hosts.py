@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,13 +123,13 @@ def test_the_host_s_name_is_an_address_of_loopback(
     inside = network.namespace("a", f"127.0.0.1 localhost\n{address} box\n")
     with ExitStack() as stack:
         port = free_port()
-        options = {"prefix": inside, "host": "box", "cookie": "netns", "language": "erlang"}
+        options: Any = {"prefix": inside, "host": "box", "cookie": "netns", "language": "erlang"}
         if first == "python":  # with the EPMD it brings along
             assert peer(inside, "py@box", "netns", str(port)) == "ready"
-            beam = stack.enter_context(Beam("node1", epmd=port, **options))  # type: ignore[arg-type]
+            beam = stack.enter_context(Beam("node1", epmd=port, **options))
         else:
             epmd = stack.enter_context(Epmd(prefix=inside, address=None))
-            beam = stack.enter_context(Beam("node1", epmd=epmd, **options))  # type: ignore[arg-type]
+            beam = stack.enter_context(Beam("node1", epmd=epmd, **options))
             found = peer(inside, "py@box", "netns", str(epmd.port), str(beam.name))
             assert found == f"ready {beam.name}"
         assert beam.eval("net_adm:ping('py@box')") == atom.pong
