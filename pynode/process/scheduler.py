@@ -163,10 +163,10 @@ class Scheduler:
             self._warn(process, callback, now - then)
         if coro is None:
             return now
-        process.task = task = ProcessTask(process, coro)
-        if not process.alive:  # it ended itself in the callback
-            self._runtime.deaths.bury(process, task)
+        if not process.alive:  # it ended itself in the callback, and none of this has begun
+            coro.close()
             return now
+        process.task = task = ProcessTask(process, coro)
         return self._step(process, task, now)
 
     def _step(self, process: Process, task: ProcessTask, now: float) -> float:

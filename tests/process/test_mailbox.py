@@ -141,8 +141,6 @@ def test_drop_removes_one_wherever_it_is() -> None:
     assert mailbox.messages() == [2, 1, 3]
 
 
-
-
 def test_selective_receive_of_the_oldest_is_linear() -> None:
     matches = 0
     mailbox = box(*range(20_000))

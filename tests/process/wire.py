@@ -53,6 +53,9 @@ class Recorder:
     def request_connect(self, node: Atom) -> None:
         self.asked.append(node)
 
+    def sent_messages(self) -> list[Any]:
+        return [one.message for one in self.sent]
+
     def take(self) -> list[Any]:
         """Return what was sent since, as ``(message, term)``, or the bare message."""
         sent, self.sent = self.sent, []
