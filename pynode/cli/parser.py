@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, NoReturn
 
+from pynode import __version__
 from pynode.config import full_name
 from pynode.errors import ConfigError
 
@@ -39,20 +40,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         sys.exit(2)
-
-
-class _Version(argparse.Action):
-    """Looks the version up when it is asked for, and not at each start."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        from importlib import metadata
-
-        try:
-            version = metadata.version("pynode-beam")
-        except metadata.PackageNotFoundError:
-            version = "(not installed)"
-        print(f"pynode {version}, Python {sys.version.split()[0]}")
-        sys.exit(0)
 
 
 class _Command(NamedTuple):
@@ -90,9 +77,8 @@ def _parsers() -> dict[str, _Parser]:
     )
     whole.add_argument(
         "--version",
-        nargs=0,
-        action=_Version,
-        dest=argparse.SUPPRESS,
+        action="version",
+        version=f"pynode {__version__}, Python {sys.version.split()[0]}",
         help="print the version and exit",
     )
     subparsers = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
