@@ -11,15 +11,18 @@ import asyncio
 import contextlib
 import inspect
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from pynode.errors import NodeDown
 
 if TYPE_CHECKING:
     from pynode.node import Node
+    from pynode.services.global_ import Global
+    from pynode.services.rpc import Erpc, Rpc
+    from pynode.terms import Atom, Pid
 
 __all__ = ["BlockingNamespace", "NodeThread"]
 
@@ -126,7 +129,13 @@ class NodeThread:
             raise NodeDown("the node is not running")
         return self._node
 
-    def run(self, function: Callable[..., Awaitable[T] | T], /, *args: Any, **options: Any) -> T:
+    @overload
+    def run(
+        self, function: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **options: Any
+    ) -> T: ...
+    @overload
+    def run(self, function: Callable[..., T], /, *args: Any, **options: Any) -> T: ...
+    def run(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
         """Call ``function`` on the node's thread, wait for what it returns, and return that.
 
         An interrupt (Ctrl-C) while it waits cancels the function, and is raised.
@@ -146,11 +155,82 @@ class NodeThread:
             future.cancel()
             raise
 
+    # ------------------------------------------------------------------ the node's words
+
+    @property
+    def name(self) -> Atom:
+        """The node's name."""
+        return self.node.name
+
+    def connect(self, node: Atom | str) -> None:
+        """Connect to ``node``."""
+        self.run(self.node.connect, node)
+
+    def disconnect(self, node: Atom | str) -> bool:
+        """Close the connection to ``node``; False if there was none."""
+        return self.run(self.node.disconnect, node)
+
+    def ping(self, node: Atom | str) -> bool:
+        """Return whether ``node`` answers."""
+        return self.run(self.node.ping, node)
+
+    def nodes(self, kind: str = "visible") -> list[Atom]:
+        """Return the nodes this one is connected to."""
+        return self.run(self.node.nodes, kind)
+
+    def start(self, server: Any, *args: Any, **options: Any) -> Pid:
+        """Start a server on the node's loop, and return its pid; options as in ``node.start``."""
+        pid: Pid = self.run(self.node.start, server, *args, **options)
+        return pid
+
+    def spawn(self, body: Any, *args: Any, **options: Any) -> Pid:
+        """Start a process on the node's loop, and return its pid."""
+        return self.run(self.node.spawn, body, *args, **options)
+
+    def send(self, dest: Any, message: Any) -> None:
+        """Send ``message``; a busy peer holds the caller up."""
+        self.node.send(dest, message)
+
+    def receive(
+        self, match: Any = None, *, timeout: float | None = None, text: bool = False
+    ) -> Any:
+        """Return the next message of ``node.main`` that ``match`` accepts."""
+        return self.run(self.node.main.receive, match, timeout=timeout, text=text)
+
+    def cast(self, server: Any, request: Any) -> None:
+        """Cast to a GenServer on any node."""
+        self.node.cast(server, request)
+
+    def call(self, server: Any, request: Any, **options: Any) -> Any:
+        """Call a GenServer on any node, and return its reply; options as in ``node.call``."""
+        return self.run(self.node.call, server, request, **options)
+
+    def register(self, name: Atom | str, pid: Pid) -> None:
+        """Register a process of this node under a local name."""
+        self.run(self.node.register, name, pid)
+
+    def whereis(self, name: Atom | str) -> Pid | None:
+        """Return the process of a local name, or None."""
+        return self.run(self.node.whereis, name)
+
+    @property
+    def global_(self) -> BlockingNamespace[Global]:
+        """The names of the cluster."""
+        return BlockingNamespace(self, self.node.global_)
+
+    @property
+    def rpc(self) -> BlockingNamespace[Rpc]:
+        """Calls of functions on other nodes."""
+        return BlockingNamespace(self, self.node.rpc)
+
+    @property
+    def erpc(self) -> BlockingNamespace[Erpc]:
+        """Calls of functions on other nodes."""
+        return BlockingNamespace(self, self.node.erpc)
+
 
 async def _call(
-    function: Callable[..., Awaitable[T] | T], args: tuple[Any, ...], options: dict[str, Any]
-) -> T:
+    function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
     result = function(*args, **options)
-    if inspect.isawaitable(result):
-        return await result
-    return result
+    return await result if inspect.isawaitable(result) else result

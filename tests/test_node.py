@@ -178,14 +178,26 @@ async def _wait_for_ever(process: Process) -> None:
 
 def test_a_node_in_a_thread_serves_while_the_program_computes(epmd_port: int) -> None:
     with Node.in_thread("py@localhost", cookie="test", epmd_port=epmd_port) as thread:
-        counter = thread.run(thread.node.start, Counter, 10, name="counter")
-        assert thread.run(thread.node.call, counter, atom.bump) == 11
-        assert thread.run(thread.node.call, "counter", atom.thread) is False
-        assert thread.run(thread.node.whereis, "counter") == counter
-        mute = thread.run(thread.node.spawn, _wait_for_ever)
+        counter = thread.start(Counter, 10, name="counter")
+        assert thread.call(counter, atom.bump) == 11
+        assert thread.call("counter", atom.thread) is False
+        assert thread.whereis("counter") == counter
+        mute = thread.spawn(_wait_for_ever)
         with pytest.raises(CallTimeout):
-            thread.run(thread.node.call, mute, atom.nothing, timeout=0.01)
-        thread.node.send(counter, (atom.anything,))  # sends may come from any thread
+            thread.call(mute, atom.nothing, timeout=0.01)
+        thread.cast(counter, thread.node.main.pid)
+        assert thread.receive(timeout=5) == (atom.cast_from, counter)
+        assert thread.global_.register_name(atom.counter, counter)
+        assert thread.call(("global", atom.counter), atom.bump) == 12
+        thread.register("mute", mute)
+        thread.send("mute", (atom.anything,))
+        assert thread.nodes() == []
+        assert not thread.ping("nobody@localhost")
+        assert not thread.disconnect("nobody@localhost")
+        with pytest.raises(NoSuchNode):
+            thread.connect("nobody@localhost")
+        assert thread.rpc.call(thread.name, "erlang", "node", []) == thread.name
+        assert thread.erpc.call(thread.name, "erlang", "node", []) == thread.name
         with pytest.raises(RuntimeError, match="own thread"):
             thread.run(lambda: thread.run(thread.node.nodes))
     with pytest.raises(NodeDown):
