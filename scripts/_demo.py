@@ -48,6 +48,7 @@ class Role(Protocol):
     def subscribed(self, count: int) -> None: ...
     def notify(self, message: str) -> None: ...
     def wait_for_line(self, text: str) -> str: ...
+    def output(self) -> list[str]: ...
     def end(self) -> None: ...
 
 
@@ -98,6 +99,9 @@ class ElixirRole:
     def wait_for_line(self, text: str) -> str:
         return self.beam.wait_for_line(text, timeout=LINE_SECONDS)
 
+    def output(self) -> list[str]:
+        return self.beam.output
+
     def end(self) -> None:
         self.beam.kill()
 
@@ -147,6 +151,9 @@ class PythonRole:
 
     def wait_for_line(self, text: str) -> str:
         return self._line(text, 1, LINE_SECONDS)
+
+    def output(self) -> list[str]:
+        return self._output.lines()
 
     def end(self) -> None:
         process = self._process
@@ -251,6 +258,8 @@ class Run:
             nodes[speaker].notify(f"Hello !! from {speaker}")
             for name in SUBSCRIBERS:
                 self._expect(name, nodes[name], heard(speaker), show)
+        for name, node in nodes.items():
+            self._check_nothing_else(name, node)
 
     def _expect(self, name: str, node: Role, text: str, show: Callable[[str], None]) -> None:
         try:
@@ -262,6 +271,13 @@ class Run:
         language = self.roles[name]
         self.lines.append({"node": name, "language": language, "text": line})
         show(f"[{name} {language}] {line}")
+
+    def _check_nothing_else(self, name: str, node: Role) -> None:
+        """Take it as an error when a node received a message twice, or one not meant for it."""
+        received = [line for line in node.output() if "I have received" in line]
+        shown = [line["text"] for line in self.lines if line["node"] == name]
+        if sorted(received) != sorted(shown):
+            self.error = f"{name} received something else: {received}"
 
     def _epmd(self, stack: ExitStack) -> int:
         """Return the port of this run's own EPMD: Erlang's, or that of the first Python node."""

@@ -119,6 +119,7 @@ async def test_the_subscription_manager(node: Node) -> None:
 async def test_the_publisher_and_its_agent_go_together(node: Node, publisher: Pid) -> None:
     process = node.runtime.local(publisher)
     assert process is not None
+    assert process.links is not None
     (agent,) = process.links
     assert await SubscriptionManager.get_all(agent, node=node) == {}
     await node.stop_server(publisher, atom.shutdown)

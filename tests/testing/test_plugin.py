@@ -129,6 +129,73 @@ def test_no_async_plugin_is_needed(pytester: pytest.Pytester) -> None:
     run(pytester, "-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=1)
 
 
+PYTHON_NODES = """
+    import asyncio
+
+    def test_two_nodes(py_node):
+        async def meet():
+            async with py_node() as one, py_node("two", hidden=True) as two:
+                assert str(two.name) == "two@localhost"
+                await two.connect(one.name)
+                assert one.nodes("hidden") == [two.name]
+
+        asyncio.run(meet())
+"""
+
+
+@pytest.mark.beam
+def test_python_nodes_and_beams_meet(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio
+
+        def test_mixed(beam, py_node):
+            ex = beam()
+
+            async def meet():
+                async with py_node() as node:
+                    await node.connect(ex.name)
+                    assert await ex.aeval("Node.list()") == [node.name]
+
+            asyncio.run(meet())
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_python_nodes_need_no_erlang(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(WITHOUT_ERLANG)
+    pytester.makepyfile(PYTHON_NODES)
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_python_nodes_in_a_fault_network(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio
+        import pytest
+        from pynode.errors import ConnectError
+
+        def test_cut(py_node, faults):
+            async def meet():
+                one, two = py_node(epmd=faults), py_node(epmd=faults)
+                async with one, two:
+                    await one.connect(two.name)
+                    await asyncio.to_thread(faults.link(one, two).cut)
+                    while one.nodes() or two.nodes():
+                        await asyncio.sleep(0.01)
+                    with pytest.raises(ConnectError):
+                        await two.connect(one.name)
+                    await asyncio.to_thread(faults.restore)
+                    await two.connect(one.name)
+                    assert one.nodes() == [two.name]
+
+            asyncio.run(meet())
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
+
+
 def test_nothing_heavy_is_imported_at_the_start() -> None:
     # The package itself is replaced by an empty one: what `import pynode` costs is its own affair.
     program = (

@@ -1,0 +1,82 @@
+"""``scripts/demo``: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / "scripts" / "_demo.py"
+LINE = re.compile(r"^\[(node[123]) (python|elixir)\] (I have received: 'Hello !! from node[123]')$")
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(DEMO), *arguments],
+        env=dict(os.environ, **environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def shown(output: str) -> list[tuple[str, ...]]:
+    return [match.groups() for line in output.splitlines() if (match := LINE.match(line))]
+
+
+def test_the_python_mix_needs_no_erlang(tmp_path: Path) -> None:
+    file = tmp_path / "observed.json"
+    done = run("--python-only", "--json", str(file), PATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout
+    lines = shown(done.stdout)
+    assert len(lines) == 6
+    observed = json.loads(file.read_text())
+    (one,) = observed["runs"]
+    assert [(x["node"], x["language"], x["text"]) for x in one["lines"]] == lines
+    assert one["roles"] == {f"node{n}": "python" for n in (1, 2, 3)}
+    assert one["first"] == "python"
+    assert (one["missing"], one["ok"], observed["ok"]) == ([], True, True)
+    assert len(set(one["os_pids"].values())) == 3
+    assert "otp" not in observed["versions"]
+
+
+@pytest.mark.beam
+@pytest.mark.timeout(300)
+def test_the_eight_mixes(tmp_path: Path) -> None:
+    file = tmp_path / "observed.json"
+    done = run("--json", str(file))
+    assert done.returncode == 0, done.stdout
+    assert len(shown(done.stdout)) == 48
+    assert "48 of 48 lines came" in done.stdout
+    observed: dict[str, Any] = json.loads(file.read_text())
+    assert observed["ok"] is True
+    assert observed["versions"].keys() >= {"pynode", "python", "elixir", "otp"}
+    mixes = {tuple(one["roles"].values()) for one in observed["runs"]}
+    assert len(mixes) == len(observed["runs"]) == 8
+    for one in observed["runs"]:
+        assert len({(x["node"], x["text"]) for x in one["lines"]}) == 6
+        assert all(x["language"] == one["roles"][x["node"]] for x in one["lines"])
+
+
+def test_a_role_that_fails_is_told_and_counted() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(DEMO.parent)!r}); "
+        "sys.argv[1:] = ['--python-only']; "
+        "import _demo; _demo.STEP_SECONDS = 1.0; "
+        "_demo.PythonRole.subscriber = lambda self, node: self._tell('no such command'); "
+        "sys.exit(_demo.main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "FAILED: node2: role: failed: no: ValueError: unknown command 'no'" in done.stdout
+    assert "0 of 6 lines came" in done.stdout
+    assert "FAILED" in done.stdout.splitlines()[-3]
