@@ -514,7 +514,7 @@ class Handshake:
             Atom(self.peer_name),
             self._peer_creation,
             flags,
-            hidden=self._dynamic or not flags & Flag.PUBLISHED,
+            hidden=not flags & Flag.PUBLISHED,  # as with an invented name on either side
             dynamic=self._dynamic and self.role == "accept",
         )
         rest = bytes(self._in)

@@ -170,6 +170,17 @@ def test_gathered_pieces_have_a_size() -> None:
     assert len(box.take(1 << 20)) == 3
 
 
+def test_control_messages_alone_are_gathered_too() -> None:
+    box = outbox()
+    for _ in range(5):
+        box.put(pid_a(), bytes(GATHER_BYTES // 2), None)
+    assert [len(piece) for piece in box.take(1 << 20)] == [
+        GATHER_BYTES + 14,
+        GATHER_BYTES + 14,
+        GATHER_BYTES // 2 + 7,
+    ]
+
+
 def test_a_large_payload_is_not_copied() -> None:
     payload = bytes(COPY_BYTES)
     box = outbox()
@@ -254,12 +265,21 @@ def test_a_control_message_that_fills_a_fragment() -> None:
     assert last[18:] == b"payload"
 
 
+class CountingOutbox(Outbox):
+    puts = 0
+
+    def put(self, sender: Pid, control: bytes, payload: bytes | None) -> None:
+        type(self).puts += 1
+        super().put(sender, control, payload)
+
+
 def test_many_large_ones_of_one_sender_stay_linear_and_in_order() -> None:
-    box = outbox()
+    box = CountingOutbox(headers=True, fragments=True)
     for i in range(300):
         box.put(pid_a(), b"%03d" % i, bytes(FRAGMENT_BYTES))
     firsts = [f[19:22] for f in unframe(taken(box)) if f[1] == 69]
     assert firsts == [b"%03d" % i for i in range(300)]
+    assert CountingOutbox.puts <= 600  # each when it comes, and once more when its turn comes
 
 
 def test_cleared() -> None:
