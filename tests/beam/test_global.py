@@ -33,6 +33,14 @@ async def known_at(node: Beam | Node) -> set[Atom]:
     return set(node.services.name_server.known)
 
 
+async def synced_at(node: Beam | Node) -> set[Atom]:
+    """Return the nodes that ``node`` is connected to, and has greeted in that partition."""
+    if isinstance(node, Beam):
+        synced = await node.arpc("gen_server", "call", [atom.global_name_server, atom.get_synced])
+        return set(synced) & set(await node.arpc("erlang", "nodes"))
+    return set(node.services.name_server.synced) & set(node.nodes())
+
+
 async def is_unlocked(node: Beam | Node) -> bool:
     """Return whether nobody is joining, or changing names, at ``node``."""
     if isinstance(node, Beam):
@@ -43,16 +51,17 @@ async def is_unlocked(node: Beam | Node) -> bool:
 async def joined(*nodes: Beam | Node) -> None:
     """Wait until each of ``nodes`` knows all others, and they have done with joining.
 
-    The latter matters to whoever cuts a connection next: a del_lock that is under way would make
-    it again.
+    The latter matters to whoever cuts a connection next: what is still under way, a del_lock or a
+    greeting, would make it again.
     """
     everybody = {node.name for node in nodes}
 
     async def all_known() -> bool:
         for node in nodes:
-            if await known_at(node) != everybody - {node.name} or not await is_unlocked(node):
+            others = everybody - {node.name}
+            if await known_at(node) != others or await synced_at(node) != others:
                 return False
-        return True
+        return all([await is_unlocked(node) for node in nodes])
 
     await eventually(all_known, timeout=30)
 
