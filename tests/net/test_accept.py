@@ -331,11 +331,14 @@ async def test_a_peer_without_a_name_gets_one(make_net: MakeNet) -> None:
 
 
 async def test_stop_closes_handshakes_under_way(make_net: MakeNet) -> None:
-    net = await make_net("me@localhost")
+    net = await make_net("me@localhost", timeouts={"setup": None})
+    nameless = await Script.connect(net.port)
     script = await Script.connect(net.port)
     script.send_name(DIALLER)
     assert await script.read() == b"sok"
     await net.stop()
     await script.read()  # the challenge was under way
     assert await script.read_end() == b""
+    assert await nameless.read_end() == b""
     await script.close()
+    await nameless.close()

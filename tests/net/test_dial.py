@@ -25,6 +25,7 @@ from pynode.errors import (
     PortClosed,
 )
 from pynode.net import EpmdServer, Net
+from pynode.net.channel import connect_socket
 from pynode.testing.epmd import free_port
 
 from .conftest import MakeNet
@@ -121,6 +122,21 @@ async def test_port_closed(make_net: MakeNet, register: Register) -> None:
     error = await failure(net)
     assert type(error) is PortClosed
     assert str(port) in str(error)
+
+
+async def test_a_socket_connected_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a closed port of the ephemeral range may do: it is a refusal, not a peer."""
+    address = ("127.0.0.1", free_port())
+    make = socket.socket
+
+    def bound(*arguments: int) -> socket.socket:
+        sock = make(*arguments)
+        sock.bind(address)
+        return sock
+
+    monkeypatch.setattr(socket, "socket", bound)
+    with pytest.raises(ConnectionRefusedError):
+        await connect_socket(asyncio.get_running_loop(), socket.AF_INET, address)
 
 
 async def test_not_on_our_own_list(make_net: MakeNet) -> None:
@@ -353,7 +369,7 @@ async def test_signals_wait_for_the_connection_in_order(make_net: MakeNet) -> No
 
 
 async def test_stop_while_dialling(make_net: MakeNet, register: Register) -> None:
-    net = await make_net("me@localhost")
+    net = await make_net("me@localhost", timeouts={"setup": None})
     async with ScriptServer() as server:
         register("peer", server.port)
         dialling = asyncio.create_task(failure(net), name="test-dial")

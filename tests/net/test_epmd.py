@@ -16,7 +16,7 @@ from pynode.dist import epmd as messages
 from pynode.dist.epmd import NodeEntry
 from pynode.dist.epmd_registry import MAX_PAST, Registry
 from pynode.errors import ConnectTimeout, EpmdError, NameTakenError, ProtocolError
-from pynode.net import EpmdServer, epmd_client, epmd_names
+from pynode.net import EpmdServer, epmd_client, epmd_names, epmd_server
 from pynode.net.addresses import Endpoint
 from pynode.testing.beam import Beam
 from pynode.testing.epmd import Epmd, free_port
@@ -257,6 +257,22 @@ async def test_relaxed_command_check() -> None:
     assert not server.running
     assert await other.read_end() == b""
     await other.close()
+
+
+@pytest.mark.parametrize("local_only", [True, False])
+async def test_other_hosts(monkeypatch: pytest.MonkeyPatch, local_only: bool) -> None:
+    """They may look up, not register; and nothing at all where the node is for loopback."""
+    monkeypatch.setattr(epmd_server, "is_local_peer", lambda sock: False)
+    server = EpmdServer(asyncio.get_running_loop(), local_only=local_only)
+    server.start([Endpoint(*LOOPBACK)], 0)
+    server.registry.register(NodeEntry("a", 5), -1, now=1)
+    assert await ask(server.port, b"\0\1n") == (
+        b"" if local_only else server.port.to_bytes(4, "big") + b"name a at port 5\n"
+    )
+    alive_request = messages.encode_request(messages.AliveRequest(NodeEntry("b", 6)))
+    assert await ask(server.port, alive_request) == b""
+    assert server.registry.names == {"a": 5}
+    server.stop()
 
 
 async def test_two_servers_on_one_port(epmd: EpmdServer) -> None:
