@@ -73,8 +73,11 @@ def _joined(term: Any, records: bool, version: bytes) -> bytes:
         return b"".join(_encode(term, records, version))
     except struct.error:
         raise EncodeError("a part of an identifier, or a length, is out of its range") from None
-    except (RuntimeError, BufferError) as error:
-        raise EncodeError(f"a value changed while it was encoded: {error}") from None
+    except EncodeError:
+        raise
+    except (RuntimeError, BufferError, ValueError) as error:
+        # A dict that another thread changes, a memoryview that was released.
+        raise EncodeError(f"a value cannot be read: {error}") from None
 
 
 class _Output(list[bytes]):

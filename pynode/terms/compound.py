@@ -181,6 +181,8 @@ class OpaqueFun(_Frozen):
             raise ValueError(f"uniq has 16 bytes, not {len(uniq)}")
         if type(pid) is not Pid:
             raise TypeError(f"the creator is a Pid, not {type(pid).__name__}")
+        if not (type(index) is type(old_index) is type(old_uniq) is int):
+            raise TypeError("index, old_index and old_uniq are ints")
         _set(self, "module", _atom(module, "module"))
         _set(self, "arity", _arity(arity))
         _set(self, "index", index)

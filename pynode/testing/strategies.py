@@ -7,6 +7,7 @@ the widths of integers, the two zeros, charlists, keys such as 1 beside 1.0 besi
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -191,18 +192,24 @@ def maps(keys: st.SearchStrategy[Any], values: st.SearchStrategy[Any]) -> st.Sea
 
 def opaque_funs(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[OpaqueFun]:
     """Return closures over ``elements``, of modules that no node has."""
-    small = st.integers(0, 2**27 - 1)
     return st.builds(
-        OpaqueFun,
+        _opaque_fun,
         st.sampled_from(("pynode_m1", "pynode_m2")),
         st.integers(0, 20),
         st.integers(0, 20),
-        st.binary(min_size=16, max_size=16),
-        small,
-        small,
+        st.integers(0, 2**27 - 1),
         pids(),
         st.lists(elements, max_size=3),
     )
+
+
+def _opaque_fun(
+    module: str, arity: int, index: int, version: int, pid: Pid, env: list[Any]
+) -> OpaqueFun:
+    # A BEAM keeps one entry for all funs of one module, index and uniq, and gives back the other
+    # parts as it first saw them: they must follow from each other, as they do in a real module.
+    uniq = blake2b(repr((module, arity, index, version)).encode(), digest_size=16).digest()
+    return OpaqueFun(module, arity, index, uniq, index, version, pid, env)
 
 
 def records(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[Record]:

@@ -63,8 +63,9 @@ def generated(strategy: st.SearchStrategy[Any], count: int = COUNT) -> list[Any]
 
 
 def two_zeros(term: Any) -> bool:
-    """Tell whether a map has both zeros as keys: one key before OTP 27, so no map at all."""
-    return "(0.0, " in repr(term) or "(-0.0, " in repr(term)
+    """Tell whether both zeros are in it: as keys of a map they were one before OTP 27."""
+    wire = encode(term)
+    return b"F" + bytes(8) in wire and b"F\x80" + bytes(7) in wire
 
 
 EDGES: list[Any] = [
@@ -111,7 +112,8 @@ def check_both_ways(beam: BeamCodec, terms: list[Any]) -> int:
             found = decode(form)
             assert identical(found, term), (repr(term), wire.hex(), form.hex())
             assert repr(to_text(term)) == repr(decode(wire, text=True))
-        if beam.release >= 26 and "{" not in repr(term) and "TermMap" not in repr(term):
+        # Maps have no order of their own; of a fun, a BEAM keeps the parts it first saw.
+        if beam.release >= 26 and not any(mark in repr(term) for mark in ("{", "TermMap", "#Fun")):
             assert forms[0] == wire, repr(term)
     return taken
 
@@ -132,7 +134,6 @@ def test_native_records(beam: BeamCodec) -> None:
 
 
 def test_the_beams_own_terms(beam: BeamCodec) -> None:
-    beam.eval("put(fun_, fun(A) -> {A, self()} end).")
     for text in (
         "self().",
         "make_ref().",
@@ -148,7 +149,6 @@ def test_the_beams_own_terms(beam: BeamCodec) -> None:
         "erlang:memory().",
         "maps:from_list([{[X], X} || X <- lists:seq(1, 200)]).",
         "<<1:1>>.",
-        "erlang:system_info(build_flavor).",
     ):
         wire = beam.eval(text)
         term = decode(wire)

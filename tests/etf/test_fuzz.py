@@ -16,6 +16,7 @@ from pynode.testing import strategies
 
 ATOMS = (atom.a, True, None, atom("n@h"))
 TAGS = st.sampled_from(sorted(NAMES)).map(lambda tag: bytes((tag,)))
+TERMS = strategies.terms(max_leaves=8, native_records=True)
 PIECES = st.one_of(
     TAGS,
     st.binary(max_size=4),
@@ -57,14 +58,14 @@ def parses_or_refuses(data: bytes) -> None:
         attempt(lambda: decode(b"\x83" + data, text=text, limits=LIMITS), size + 1)  # noqa: B023
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60))
 @example(b"")
 def test_any_bytes(data: bytes) -> None:
     parses_or_refuses(data)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(PIECES, max_size=12).map(b"".join))
 def test_pieces_of_terms(data: bytes) -> None:
     parses_or_refuses(data)
@@ -73,7 +74,7 @@ def test_pieces_of_terms(data: bytes) -> None:
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
     """Return a term's bytes with a few of them changed, gone, doubled or cut off."""
-    data = bytearray(encode(draw(strategies.terms(max_leaves=8, native_records=True)))[1:])
+    data = bytearray(encode(draw(TERMS))[1:])
     for _ in range(draw(st.integers(1, 3))):
         where = draw(st.integers(0, max(0, len(data) - 1)))
         change: Any = draw(st.sampled_from(("set", "tag", "delete", "insert", "cut", "repeat")))
@@ -92,7 +93,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(mutated())
 def test_mutated_terms(data: bytes) -> None:
     parses_or_refuses(data)

@@ -81,9 +81,12 @@ def test_depth_is_of_containers_not_of_list_tails() -> None:
 
 def test_elements() -> None:
     limits = Limits(elements=10)
-    for term in ([300] * 10, (1,) * 10, [1] * 10, dict.fromkeys(range(5), 1), [[300] * 4, [1] * 4]):
+    small, large = dict.fromkeys(range(5), 1), dict.fromkeys(range(6), 1)
+    within: list[Any] = [[300] * 10, (1,) * 10, [1] * 10, small, [[300] * 4, [1] * 4]]
+    beyond: list[Any] = [[300] * 11, (1,) * 11, [1] * 11, large, [[300] * 4, [1] * 5]]
+    for term in within:
         assert identical(decode(encode(term), limits=limits), term)
-    for term in ([300] * 11, (1,) * 11, [1] * 11, dict.fromkeys(range(6), 1), [[300] * 4, [1] * 5]):
+    for term in beyond:
         with pytest.raises(DecodeError, match="elements"):
             decode(encode(term), limits=limits)
     tail = b"\x83l\0\0\0\1a\1k\0\x0a" + bytes(10)

@@ -68,7 +68,7 @@ SHAPES: dict[str, Callable[[int], Any]] = {
     "list": lambda size: [300, 1.0, b"x", atom.a, None] * size,
     "long runs": lambda size: [number * 7 for number in range(size * 50)],
     "short runs": lambda size: ([1] * 9 + [300] * 9 + [1.5] * 9) * size,
-    "nested lists": lambda size: [[number, [number]] for number in range(size)],
+    "nested lists": lambda size: [[number, [number]] for number in range(1000, 1000 + size)],
     "deep funs": deep_funs,
     "improper": lambda size: ImproperList([300] * size, ImproperList([1] * size, 2)),
 }

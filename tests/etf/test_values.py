@@ -104,6 +104,13 @@ def test_what_is_refused(value: Any) -> None:
     assert encode_payload(1) == b"a\1", "and nothing is left over for the next one"
 
 
+def test_a_memoryview_that_was_released() -> None:
+    view = memoryview(b"abc")
+    view.release()
+    with pytest.raises(EncodeError, match="released"):
+        encode([view])
+
+
 def test_true_one_and_one_point_zero_as_keys() -> None:
     term = TermMap([(1, b"int"), (1.0, b"float"), (True, b"atom")])
     found = decode(encode(term))

@@ -81,6 +81,8 @@ def test_export_fun_takes_str_for_atoms() -> None:
 def test_opaque_fun_refuses_wrong_parts() -> None:
     with pytest.raises(ValueError, match="16"):
         OpaqueFun("m", 1, 0, b"short", 0, 0, PID)
+    with pytest.raises(TypeError, match="ints"):
+        OpaqueFun("m", 1, 0, b"u" * 16, 0, "0", PID)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="Pid"):
         OpaqueFun("m", 1, 0, b"u" * 16, 0, 0, atom.a)  # type: ignore[arg-type]
 
