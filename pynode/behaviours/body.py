@@ -97,6 +97,11 @@ class BehaviourBody:
 
     # ----------------------------------------------------------------- Body
 
+    @property
+    def label(self) -> str:
+        """What log records call this body."""
+        return str(self.callback_module())
+
     def start(self, process: Process) -> Coroutine[Any, Any, None]:
         """Begin: register, ``init``, tell the starter."""
         self.process = process
@@ -110,10 +115,8 @@ class BehaviourBody:
 
     def terminated(self, process: Process, reason: Any) -> None:
         """Clean up after death; a starter that still waits learns that there is no server."""
-        if self.extra is not None:
-            self.extra.drop()
-            self.extra = None
-        self._started(StartError(reason))
+        self.extra = None
+        self._tell_start(StartError(reason))
 
     # ----------------------------------------------------------------- start
 
@@ -150,13 +153,17 @@ class BehaviourBody:
             await take_name(self.process, self.name)
         self._started(error)
 
-    def _started(self, error: StartError | None) -> None:
+    def _tell_start(self, error: StartError | None) -> None:
         future, self.starting = self.starting, None
         if future is not None and not future.done():
             if error is None:
                 future.set_result(None)
             else:
                 future.set_exception(error)
+
+    def _started(self, error: StartError | None) -> None:
+        """Tell both kinds of starter how it went."""
+        self._tell_start(error)
         starter, self.ack_to = self.ack_to, None
         if starter is not None:
             process = self.process
@@ -199,13 +206,8 @@ class BehaviourBody:
         await self.finish(reason)
         raise Exit(reason)
 
-    def crash(self, error: BaseException) -> Coroutine[Any, Any, None]:
+    async def crash(self, error: BaseException) -> None:
         """End as ``error``, which a callback raised, after the ``terminate`` callbacks."""
-        ending = self._crash(error)
-        setattr(ending, "__qualname__", str(self.callback_module()))  # noqa: B010  for the log
-        return ending
-
-    async def _crash(self, error: BaseException) -> None:
         reason = reason_of(error)
         await self.finish(reason)
         raise error

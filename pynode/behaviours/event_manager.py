@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours import gen
 from pynode.behaviours.body import BehaviourBody
+from pynode.behaviours.dialects import DIALECTS, Installed
 from pynode.behaviours.system import handle_system
 from pynode.behaviours.words import (
     CALL,
@@ -28,14 +29,14 @@ from pynode.behaviours.words import (
 )
 from pynode.errors import NO_REPLY, Exit, RemoveHandler, Stop, SwapHandler
 from pynode.process.reasons import is_clean, reason_of
-from pynode.terms import Atom, Pid, Reference, charlist, identical, to_text
+from pynode.terms import Atom, Pid, charlist, identical, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from pynode.behaviours.gen_event import GenEventHandler
 
-__all__ = ["Dialect", "ManagerBody"]
+__all__ = ["NOTIFY", "ManagerBody"]
 
 _log = logging.getLogger("pynode.process")
 
@@ -43,69 +44,6 @@ NOTIFY: Final = Atom("notify")
 _GEN_EVENT_EXIT: Final = Atom("gen_event_EXIT")
 _SWAPPED: Final = Atom("swapped")
 _REMOVE_HANDLER: Final = Atom("remove_handler")
-
-Install = "tuple[type[GenEventHandler], tuple[Any, ...], dict[str, Any]]"
-
-
-class Dialect(NamedTuple):
-    """Where Elixir's GenEvent and Erlang's gen_event differ."""
-
-    name: str
-    newest_first: bool
-    """The order in which handlers get events."""
-    one_of_a_name: bool
-    """Whether adding a name twice is refused with ``{error, already_present}``."""
-    absent_call: Any
-    absent_delete: Any
-    absent_swap: Any
-    """What the new handler of a swap gets for the state of an old one that is not there."""
-    exit_tuple: bool
-    """Whether a crash is ``{'EXIT', Reason}``, as ``catch`` has it, or the bare reason."""
-
-    def failure(self, reason: Any) -> Any:
-        """Return a crash's reason in the dialect's form."""
-        return (EXIT, reason) if self.exit_tuple else reason
-
-    def init_failure(self, reason: Any) -> Any:
-        """Return the answer to adding a handler whose ``init`` crashed."""
-        return (EXIT, reason) if self.exit_tuple else (ERROR, reason)
-
-
-_NOT_FOUND: Final = (ERROR, Atom("not_found"))
-DIALECTS: Final = {
-    "elixir": Dialect("elixir", False, True, _NOT_FOUND, _NOT_FOUND, _NOT_FOUND, False),
-    "erlang": Dialect(
-        "erlang",
-        True,
-        False,
-        (ERROR, Atom("bad_module")),
-        (ERROR, Atom("module_not_found")),
-        ERROR,
-        True,
-    ),
-}
-
-
-class Installed:
-    """One handler in a manager."""
-
-    __slots__ = ("handler", "id", "module", "monitor", "watcher")
-
-    def __init__(self, name: Any, handler: GenEventHandler) -> None:
-        #: ``Module`` or ``{Module, Id}``, as it was added.
-        self.id = name
-        self.module = name[0] if type(name) is tuple else name
-        self.handler = handler
-        #: Who is told when the handler goes, and the monitor on it (None: a link).
-        self.watcher: Pid | None = None
-        self.monitor: Reference | None = None
-
-    def state_entry(self, dialect: Dialect) -> Any:
-        """Return ``{Module, Id, State}`` as ``sys:get_state`` lists it."""
-        shown: Any = self.id
-        if dialect.exit_tuple:
-            shown = self.id[1] if type(self.id) is tuple else False
-        return (self.module, shown, self.handler.system_get_state())
 
 
 class ManagerBody(BehaviourBody):
@@ -150,7 +88,7 @@ class ManagerBody(BehaviourBody):
     async def finish(self, reason: Any) -> None:
         """Call ``terminate(stop)`` of every handler."""
         for installed in list(self.handlers):
-            await self._retire(installed, STOP, SHUTDOWN, STOP)
+            await self._retire(installed, STOP, SHUTDOWN)
 
     # ----------------------------------------------------------------- one message
 
@@ -288,8 +226,8 @@ class ManagerBody(BehaviourBody):
             self.process.runtime.demonitor(self.process, installed.monitor, flush=True)
             installed.monitor = None
 
-    async def _retire(self, installed: Installed, argument: Any, reason: Any, last: Any) -> Any:
-        """Take a handler out: its ``terminate``, a log record if it crashed, its watcher told."""
+    async def _retire(self, installed: Installed, argument: Any, reason: Any) -> Any:
+        """Take a handler out: its ``terminate``, then who watches it is told."""
         if installed in self.handlers:
             self.handlers.remove(installed)
         try:
@@ -307,14 +245,14 @@ class ManagerBody(BehaviourBody):
     async def _leave(self, installed: Installed, error: BaseException, last: Any) -> Any:
         """Act on what a handler's callback raised; return the reply it gave, or NO_REPLY."""
         if isinstance(error, RemoveHandler):
-            await self._retire(installed, _REMOVE_HANDLER, NORMAL, last)
+            await self._retire(installed, _REMOVE_HANDLER, NORMAL)
             return error.reply
         if isinstance(error, SwapHandler):
             await self._swap_itself(installed, error)
             return error.reply
         failure = self.dialect.failure(reason_of(error))
         self._log_crash(installed, error, last)
-        await self._retire(installed, (ERROR, failure), failure, last)
+        await self._retire(installed, (ERROR, failure), failure)
         return (ERROR, failure)
 
     def _log_crash(self, installed: Installed, error: BaseException, last: Any) -> None:
@@ -333,8 +271,8 @@ class ManagerBody(BehaviourBody):
     async def _swap_itself(self, installed: Installed, swap: SwapHandler) -> None:
         name = self._learn(swap.handler)
         watcher, link = installed.watcher, installed.monitor is None
-        gone = (_SWAPPED, name, False if watcher is None else watcher)
-        state = await self._retire(installed, swap.arguments, gone, None)
+        gone = (_SWAPPED, name, self.dialect.nobody if watcher is None else watcher)
+        state = await self._retire(installed, swap.arguments, gone)
         result = await self._add(name, (swap.new_arguments, state), watcher, link=link)
         if result != OK and watcher is not None:
             runtime = self.process.runtime
@@ -359,8 +297,8 @@ class ManagerBody(BehaviourBody):
         else:
             if watcher is None and self.dialect.exit_tuple:
                 watcher, link = installed.watcher, installed.monitor is None
-            gone = (_SWAPPED, new, _nobody(self.dialect) if watcher is None else watcher)
-            state = await self._retire(installed, argument, gone, None)
+            gone = (_SWAPPED, new, self.dialect.nobody if watcher is None else watcher)
+            state = await self._retire(installed, argument, gone)
         result = await self._add(new, (new_argument, state), watcher, link=link)
         if result != OK and self.dialect.exit_tuple:
             result = (ERROR, result)
@@ -409,7 +347,7 @@ class ManagerBody(BehaviourBody):
         if installed is None:
             self._reply(caller, self.dialect.absent_delete)
         else:
-            self._reply(caller, await self._retire(installed, argument, NORMAL, None))
+            self._reply(caller, await self._retire(installed, argument, NORMAL))
 
     def _swap_watched(
         self, caller: Any, old: Any, argument: Any, new: Any, new_argument: Any, watcher: Any
@@ -456,13 +394,13 @@ class ManagerBody(BehaviourBody):
 
     async def _watcher_gone(self, gone: list[Installed], message: Any) -> None:
         for installed in gone:
-            await self._retire(installed, (STOP, message[2]), SHUTDOWN, message)
+            await self._retire(installed, (STOP, message[2]), SHUTDOWN)
         following = self._notify("handle_info", message, None)
         if following is not None:
             await following
 
     async def _watched_down(self, installed: Installed, reason: Any) -> None:
-        await self._retire(installed, (STOP, reason), SHUTDOWN, DOWN)
+        await self._retire(installed, (STOP, reason), SHUTDOWN)
 
     # ----------------------------------------------------------------- sys
 
@@ -505,11 +443,6 @@ class ManagerBody(BehaviourBody):
                 result = installed.handler.code_change(old_version, extra)
                 if type(result) is CoroutineType:
                     await result
-
-
-def _nobody(dialect: Dialect) -> Any:
-    """The third element of ``{swapped, Handler, Watcher}`` where nobody watches."""
-    return False if dialect.exit_tuple else None
 
 
 _PLAIN: Final[dict[Atom, Any]] = {

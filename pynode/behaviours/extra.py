@@ -3,28 +3,27 @@
 A server's ``extra`` is None until one of the three is in use and again when none is.  While it
 is there, messages pass through :meth:`Extra.message` first.
 
-Source: ``sys`` (suspend_loop, handle_debug, debug_cmd).
+Source: ``sys`` (suspend_loop), ``gen_server:loop``.
 """
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from pynode.behaviours.words import EXIT, OK, SYSTEM, TIMEOUT
-from pynode.terms import Atom, Reference, copy_term, identical
+from pynode.behaviours.words import EXIT, SYSTEM, TIMEOUT
+from pynode.terms import Atom, Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from pynode.behaviours.body import BehaviourBody
+    from pynode.behaviours.debug import Debug
 
-__all__ = ["Debug", "Extra", "extra_of"]
+__all__ = ["Extra", "extra_of"]
 
-TIMER_MARK: Final = Atom("$pynode_timeout")
-_log = logging.getLogger("pynode.sys")
+_TIMER_MARK: Final = Atom("$pynode_timeout")
+_IN: Final = Atom("in")
 
 
 def extra_of(body: BehaviourBody) -> Extra:
@@ -37,251 +36,88 @@ def extra_of(body: BehaviourBody) -> Extra:
 class Extra:
     """See the module."""
 
-    __slots__ = ("debug", "held", "suspended", "timer")
+    __slots__ = ("debug", "held", "patience", "paused", "stale", "suspended", "timer")
 
     def __init__(self) -> None:
         self.suspended = False
         #: Messages that came while suspended, in order.
         self.held: deque[Any] = deque()
         self.debug: Debug | None = None
-        #: The timer whose message means that nothing else came in time.
+        #: The timer whose message means that nothing else came in time, and its seconds.
         self.timer: Reference | None = None
-
-    def drop(self) -> None:
-        """Forget everything; the server has ended."""
-        self.held.clear()
-        self.debug = None
+        self.patience = 0.0
+        #: A timeout that suspension interrupted.
+        self.paused = False
+        #: Timers cancelled too late: their messages are still to come, and mean nothing.
+        self.stale: set[Reference] = set()
 
     # ----------------------------------------------------------------- messages
 
     def message(self, body: BehaviourBody, message: Any) -> Coroutine[Any, Any, None] | None:
         """Handle ``message`` with what is in use."""
-        if _is_system(message):
-            return body.step(message)  # neither debugged nor held back; a timeout goes on
-        if _is_timer(message):
-            if message[1] != self.timer or self.suspended:
-                return None  # cancelled too late
-            self.timer = None
-            message = TIMEOUT
-        elif self.timer is not None and not self.suspended:
-            body.process.runtime.cancel_timer(self.timer)
-            self.timer = None
-        if _is_exit_of(message, body.parent):
-            return body.end(message[2])
+        if type(message) is tuple and len(message) == 3:
+            tag = message[0]
+            if tag == SYSTEM:
+                return body.step(message)  # neither debugged nor held back; a timeout goes on
+            if tag == EXIT and message[1] == body.parent:
+                return body.end(message[2])
+            if tag == TIMEOUT and type(message[1]) is Reference:
+                if message[1] in self.stale:
+                    self.stale.discard(message[1])
+                    self.relax(body)
+                    return None
+                if message[1] == self.timer:
+                    self.timer = None
+                    message = TIMEOUT
         if self.suspended:
             self.held.append(message)
             return None
+        self.disarm(body)
         if self.debug is not None:
-            self.debug.event(body, (Atom("in"), message))
+            self.debug.event(body, (_IN, message))
         self.relax(body)
         return body.step(message)
 
     def relax(self, body: BehaviourBody) -> None:
         """Take this extra away if nothing of it is in use."""
-        if not self.suspended and self.debug is None and self.timer is None and not self.held:
+        if self.suspended or self.debug is not None or self.timer is not None:
+            return
+        if not self.held and not self.stale:
             body.extra = None
 
     # ----------------------------------------------------------------- timeout
 
     def arm(self, body: BehaviourBody, seconds: float) -> None:
         """Let :data:`TIMEOUT` arrive unless another message comes within ``seconds``."""
+        self.disarm(body)
         process = body.process
-        if self.timer is not None:
-            process.runtime.cancel_timer(self.timer)
-        self.timer = process.runtime.start_timer(process, seconds, process.pid, TIMER_MARK)
+        self.patience = seconds
+        self.timer = process.runtime.start_timer(process, seconds, process.pid, _TIMER_MARK)
+
+    def disarm(self, body: BehaviourBody) -> bool:
+        """Cancel the timeout; return whether there was one."""
+        timer, self.timer = self.timer, None
+        if timer is None:
+            return False
+        if body.process.runtime.cancel_timer(timer) is None:
+            self.stale.add(timer)
+        return True
 
     # ----------------------------------------------------------------- suspend
 
-    def suspend(self) -> None:
+    def suspend(self, body: BehaviourBody) -> None:
         """Hold messages back until :meth:`resume`."""
         self.suspended = True
+        self.paused = self.disarm(body) or self.paused
 
     async def resume(self, body: BehaviourBody) -> None:
-        """Handle what was held back, in order, then what comes."""
+        """Handle what was held back, in order; with nothing held back a timeout begins anew."""
         self.suspended = False
+        paused, self.paused = self.paused, False
+        if paused and not self.held:
+            self.arm(body, self.patience)
         while self.held and not self.suspended:
             following = self.message(body, self.held.popleft())
             if following is not None:
                 await following
         self.relax(body)
-
-
-def _is_system(message: Any) -> bool:
-    return type(message) is tuple and len(message) == 3 and message[0] == SYSTEM
-
-
-def _is_exit_of(message: Any, parent: Any) -> bool:
-    return (
-        type(message) is tuple and len(message) == 3 and message[0] == EXIT and message[1] == parent
-    )
-
-
-def _is_timer(message: Any) -> bool:
-    return (
-        type(message) is tuple
-        and len(message) == 3
-        and message[0] == TIMEOUT
-        and message[2] == TIMER_MARK
-        and type(message[1]) is Reference
-    )
-
-
-# --------------------------------------------------------------------------- debug
-
-_DEFAULT_LOG: Final = 10
-_OUT: Final = Atom("out")
-_IN: Final = Atom("in")
-
-
-class Debug:
-    """``sys``'s debug options of one server.
-
-    Printed events go to the logger ``pynode.sys`` (level INFO), for there is no terminal that a
-    node owns.  ``log_to_file`` is refused: a peer shall not write files here.
-    """
-
-    __slots__ = ("installed", "log", "messages_in", "messages_out", "started", "trace")
-
-    def __init__(self) -> None:
-        self.trace = False
-        self.log: deque[Any] | None = None
-        self.started: Any = None
-        self.messages_in = 0
-        self.messages_out = 0
-        #: id -> [function, state]; functions that this program exposed.
-        self.installed: list[list[Any]] = []
-
-    def in_use(self) -> bool:
-        """True if an event would be looked at."""
-        return bool(
-            self.trace or self.log is not None or self.started is not None or self.installed
-        )
-
-    def event(self, body: BehaviourBody, event: Any) -> None:
-        """Take note of a system event: ``{in, Msg}``, ``{out, Reply, To, State}``, ..."""
-        if self.trace:
-            _log.info("*DBG* %r %r", _name_of(body), event)
-        if self.log is not None:
-            self.log.append(event)
-        if self.started is not None:
-            if event[0] == _IN:
-                self.messages_in += 1
-            elif event[0] == _OUT:
-                self.messages_out += 1
-        for entry in list(self.installed):
-            _run_installed(self.installed, entry, event, _name_of(body))
-
-    # ----------------------------------------------------------------- debug_cmd
-
-    def command(self, body: BehaviourBody, what: Any, resolve: Callable[[Any, int], Any]) -> Any:
-        """Carry out ``{debug, what}``; return the reply."""
-        if what == _NO_DEBUG:
-            self.__init__()  # type: ignore[misc]
-            return OK
-        if type(what) is tuple and len(what) == 2 and type(what[0]) is Atom:
-            handler = _COMMANDS.get(what[0])
-            if handler is not None:
-                return handler(self, body, what[1], resolve)
-        return _UNKNOWN_DEBUG
-
-    def _set_trace(self, body: BehaviourBody, flag: Any, resolve: Any) -> Any:
-        if type(flag) is not bool:
-            return _UNKNOWN_DEBUG
-        self.trace = flag
-        return OK
-
-    def _set_log(self, body: BehaviourBody, flag: Any, resolve: Any) -> Any:
-        if flag is True:
-            self.log = deque(self.log or (), maxlen=_DEFAULT_LOG)
-            return OK
-        if flag is False:
-            self.log = None
-            return OK
-        if flag == Atom("get"):
-            return (OK, list(self.log or ()))
-        if flag == Atom("print"):
-            for event in self.log or ():
-                _log.info("*DBG* %r %r", _name_of(body), event)
-            return OK
-        if type(flag) is not tuple or len(flag) != 2 or flag[0] is not True:
-            return _UNKNOWN_DEBUG
-        if type(flag[1]) is not int or flag[1] < 1:
-            return _UNKNOWN_DEBUG
-        self.log = deque(self.log or (), maxlen=flag[1])
-        return OK
-
-    def _log_to_file(self, body: BehaviourBody, name: Any, resolve: Any) -> Any:
-        return OK if name is False else (Atom("error"), Atom("open_file"))
-
-    def _statistics(self, body: BehaviourBody, flag: Any, resolve: Any) -> Any:
-        if flag is True:
-            if self.started is None:
-                self.started = _local_time()
-                self.messages_in = self.messages_out = 0
-            return OK
-        if flag is False:
-            self.started = None
-            return OK
-        if flag == Atom("get"):
-            return (OK, self._counts())
-        return _UNKNOWN_DEBUG
-
-    def _counts(self) -> Any:
-        if self.started is None:
-            return Atom("no_statistics")
-        return [
-            (Atom("start_time"), self.started),
-            (Atom("current_time"), _local_time()),
-            (Atom("reductions"), 0),  # there is no such count here
-            (Atom("messages_in"), self.messages_in),
-            (Atom("messages_out"), self.messages_out),
-        ]
-
-    def _install(self, body: BehaviourBody, what: Any, resolve: Callable[[Any, int], Any]) -> Any:
-        if type(what) is not tuple or len(what) not in (2, 3):
-            return _UNKNOWN_DEBUG
-        function, state = what[-2], what[-1]
-        name = what[0]
-        if not any(identical(entry[0], name) for entry in self.installed):
-            self.installed.insert(0, [name, resolve(function, 3), state])
-        return OK
-
-    def _remove(self, body: BehaviourBody, name: Any, resolve: Any) -> Any:
-        self.installed = [entry for entry in self.installed if not identical(entry[0], name)]
-        return OK
-
-
-def _run_installed(installed: list[list[Any]], entry: list[Any], event: Any, name: Any) -> None:
-    """Call an installed function; ``done``, or an exception, takes it away (as sys does)."""
-    try:
-        state = entry[1](entry[2], event, name)
-    except Exception:
-        state = Atom("done")
-    if state == Atom("done"):
-        installed.remove(entry)
-    else:
-        entry[2] = copy_term(state)
-
-
-def _name_of(body: BehaviourBody) -> Any:
-    return body.process.pid if body.name is None else body.name
-
-
-def _local_time() -> Any:
-    now = time.localtime()
-    return (
-        (now.tm_year, now.tm_mon, now.tm_mday),
-        (now.tm_hour, now.tm_min, now.tm_sec),
-    )
-
-
-_NO_DEBUG: Final = Atom("no_debug")
-_UNKNOWN_DEBUG: Final = Atom("unknown_debug")
-_COMMANDS: Final[dict[Atom, Callable[..., Any]]] = {
-    Atom("trace"): Debug._set_trace,
-    Atom("log"): Debug._set_log,
-    Atom("log_to_file"): Debug._log_to_file,
-    Atom("statistics"): Debug._statistics,
-    Atom("install"): Debug._install,
-    Atom("remove"): Debug._remove,
-}

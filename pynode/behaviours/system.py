@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pynode.behaviours import gen
-from pynode.behaviours.extra import Debug, extra_of
+from pynode.behaviours.debug import Debug
+from pynode.behaviours.extra import extra_of
 from pynode.behaviours.functions import FunctionRefused, resolve_function
 from pynode.behaviours.words import ERROR, OK
 from pynode.process.reasons import reason_of
@@ -69,7 +70,7 @@ def _suspended(body: BehaviourBody) -> bool:
 
 
 def _suspend(body: BehaviourBody, caller: Any, _: Any) -> None:
-    extra_of(body).suspend()
+    extra_of(body).suspend(body)
     _reply(body, caller, OK)
 
 

@@ -113,9 +113,14 @@ def is_clean(reason: Any) -> bool:
     )
 
 
-def name_of(callback: Any) -> str:
-    """Name a function, a bound method or a coroutine as a person would look for it."""
-    return str(getattr(callback, "__qualname__", None) or repr(callback))
+def name_of(process: Process, callback: Any) -> str:
+    """Name what runs in ``process`` as a person would look for it.
+
+    By the ``label`` of its body where that has one, for a framework's callbacks say little; else
+    by the name of ``callback``, a function, a bound method or a coroutine.
+    """
+    label = getattr(process.body, "label", None)
+    return str(label or getattr(callback, "__qualname__", None) or repr(callback))
 
 
 def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -> None:
@@ -124,7 +129,7 @@ def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -
         _log.error(
             "%r crashed in %s: %s",
             process,
-            name_of(where),
+            name_of(process, where),
             f"exit {reason!r}" if isinstance(error, Exit) else type(error).__name__,
             exc_info=error,
         )

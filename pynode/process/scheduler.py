@@ -219,7 +219,7 @@ class Scheduler:
         _log.warning(
             "%s in %r held the event loop for %.3f s; a server that computes for long says "
             "blocking=True",
-            name_of(callback),
+            name_of(process, callback),
             process,
             seconds,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -512,3 +513,46 @@ async def test_the_process_dictionary_knows_where_it_comes_from(runtime: Runtime
     }
     child = await start(runtime, Counter, 0, link_to=pid)
     assert (await dictionary(child))[atom("$ancestors")] == [pid, atom.boss]
+
+
+async def test_a_timeout_that_fired_too_late_is_no_message(runtime: Runtime) -> None:
+    main = runtime.main
+    pid = await start(runtime, Impatient, main.pid, 0.001)
+    assert await receive(main) == (atom.got, atom.timeout)
+    gen.cast(main, pid, atom.again)
+    assert await gen.call(main, pid, 1, timeout=None) in (1,)  # cancels what `again` began
+    gen.cast(main, pid, atom.again)
+    await asyncio.sleep(0)
+    process = runtime.local(pid)
+    assert process is not None
+    # In one round of the loop a message is sent first, then the timer fires: both wait together.
+    runtime.loop.call_soon(runtime.send, main, pid, atom.first)
+    time.sleep(0.005)  # noqa: ASYNC251  lets the timer come due, with the loop held
+    assert await receive(main) == (atom.got, atom.first)
+    assert await gen.call(main, pid, 1) == 1
+    assert not main.mailbox
+    assert process.body.extra is None  # type: ignore[union-attr]
+
+
+async def test_a_suspended_server_counts_its_timeout_anew(runtime: Runtime) -> None:
+    main = runtime.main
+    pid = await start(runtime, Impatient, main.pid, 0.02)
+    await sys.suspend(main, pid)
+    with pytest.raises(TimeoutError):
+        await main.receive(timeout=0.06)
+    await sys.resume(main, pid)
+    assert await receive(main) == (atom.got, atom.timeout)
+
+
+async def test_a_callback_that_holds_the_loop_is_named(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hog(GenServer):
+        def handle_call(self, request: Any, caller: gen.Caller) -> Any:
+            time.sleep(0.02)
+
+    runtime.scheduler.slow = 0.01
+    pid = await start(runtime, Hog)
+    await gen.call(runtime.main, pid, 1)
+    assert "Hog" in caplog.text
+    assert "blocking=True" in caplog.text

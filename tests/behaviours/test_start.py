@@ -168,3 +168,18 @@ async def test_a_server_starts_another_one(runtime: Runtime) -> None:
 
     boss = await start(runtime, Boss)
     assert await gen.call(runtime.main, boss, 5) == 5
+
+
+async def test_killed_in_init_nothing_is_acknowledged(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    main = runtime.main
+    task = asyncio.create_task(start(runtime, Endless, name="endless", ack_to=main.pid))
+    await asyncio.sleep(0.001)
+    pid = runtime.whereis("endless")
+    assert pid is not None
+    runtime.exit(main, pid, atom.kill)
+    with pytest.raises(StartError):
+        await task
+    assert not main.mailbox
+    assert not caplog.records

@@ -1,0 +1,184 @@
+"""``sys``'s debug options of one server: trace, log, statistics, installed functions.
+
+Source: ``sys:handle_debug/4`` and ``debug_cmd``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from pynode.behaviours.words import ERROR, OK
+from pynode.terms import Atom, copy_term, identical
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pynode.behaviours.body import BehaviourBody
+
+__all__ = ["Debug"]
+
+_log = logging.getLogger("pynode.sys")
+
+_DEFAULT_LOG: Final = 10
+_IN: Final = Atom("in")
+_OUT: Final = Atom("out")
+_GET: Final = Atom("get")
+_PRINT: Final = Atom("print")
+_DONE: Final = Atom("done")
+
+
+class Debug:
+    """``sys``'s debug options of one server.
+
+    Printed events go to the logger ``pynode.sys`` (level INFO), for there is no terminal that a
+    node owns.  ``log_to_file`` is refused: a peer shall not write files here.
+    """
+
+    __slots__ = ("installed", "log", "messages_in", "messages_out", "started", "trace")
+
+    def __init__(self) -> None:
+        self.trace = False
+        self.log: deque[Any] | None = None
+        self.started: Any = None
+        self.messages_in = 0
+        self.messages_out = 0
+        #: id -> [function, state]; functions that this program exposed.
+        self.installed: list[list[Any]] = []
+
+    def in_use(self) -> bool:
+        """True if an event would be looked at."""
+        return bool(
+            self.trace or self.log is not None or self.started is not None or self.installed
+        )
+
+    def event(self, body: BehaviourBody, event: Any) -> None:
+        """Take note of a system event: ``{in, Msg}``, ``{out, Reply, To, State}``, ..."""
+        if self.trace:
+            _log.info("*DBG* %r %r", _name_of(body), event)
+        if self.log is not None:
+            self.log.append(event)
+        if self.started is not None:
+            if event[0] == _IN:
+                self.messages_in += 1
+            elif event[0] == _OUT:
+                self.messages_out += 1
+        for entry in list(self.installed):
+            _run_installed(self.installed, entry, event, _name_of(body))
+
+    # ----------------------------------------------------------------- debug_cmd
+
+    def command(self, body: BehaviourBody, what: Any, resolve: Callable[[Any, int], Any]) -> Any:
+        """Carry out ``{debug, what}``; return the reply."""
+        if what == _NO_DEBUG:
+            self.__init__()  # type: ignore[misc]
+            return OK
+        if type(what) is tuple and len(what) == 2 and type(what[0]) is Atom:
+            handler = _COMMANDS.get(what[0])
+            if handler is not None:
+                return handler(self, body, what[1], resolve)
+        return _UNKNOWN_DEBUG
+
+    def _set_trace(self, body: BehaviourBody, flag: Any, resolve: Any) -> Any:
+        if type(flag) is not bool:
+            return _UNKNOWN_DEBUG
+        self.trace = flag
+        return OK
+
+    def _set_log(self, body: BehaviourBody, flag: Any, resolve: Any) -> Any:
+        if flag is True:
+            self.log = deque(self.log or (), maxlen=_DEFAULT_LOG)
+            return OK
+        if flag is False:
+            self.log = None
+            return OK
+        if flag == _GET:
+            return (OK, list(self.log or ()))
+        if flag == _PRINT:
+            for event in self.log or ():
+                _log.info("*DBG* %r %r", _name_of(body), event)
+            return OK
+        if type(flag) is not tuple or len(flag) != 2 or flag[0] is not True:
+            return _UNKNOWN_DEBUG
+        if type(flag[1]) is not int or flag[1] < 1:
+            return _UNKNOWN_DEBUG
+        self.log = deque(self.log or (), maxlen=flag[1])
+        return OK
+
+    def _log_to_file(self, body: BehaviourBody, name: Any, resolve: Any) -> Any:
+        return OK if name is False else (ERROR, Atom("open_file"))
+
+    def _statistics(self, body: BehaviourBody, flag: Any, resolve: Any) -> Any:
+        if flag is True:
+            if self.started is None:
+                self.started = _local_time()
+                self.messages_in = self.messages_out = 0
+            return OK
+        if flag is False:
+            self.started = None
+            return OK
+        if flag == _GET:
+            return (OK, self._counts())
+        return _UNKNOWN_DEBUG
+
+    def _counts(self) -> Any:
+        if self.started is None:
+            return Atom("no_statistics")
+        return [
+            (Atom("start_time"), self.started),
+            (Atom("current_time"), _local_time()),
+            (Atom("reductions"), 0),  # there is no such count here
+            (Atom("messages_in"), self.messages_in),
+            (Atom("messages_out"), self.messages_out),
+        ]
+
+    def _install(self, body: BehaviourBody, what: Any, resolve: Callable[[Any, int], Any]) -> Any:
+        if type(what) is not tuple or len(what) not in (2, 3):
+            return _UNKNOWN_DEBUG
+        function, state = what[-2], what[-1]
+        name = what[0]
+        if not any(identical(entry[0], name) for entry in self.installed):
+            self.installed.insert(0, [name, resolve(function, 3), state])
+        return OK
+
+    def _remove(self, body: BehaviourBody, name: Any, resolve: Any) -> Any:
+        self.installed = [entry for entry in self.installed if not identical(entry[0], name)]
+        return OK
+
+
+def _run_installed(installed: list[list[Any]], entry: list[Any], event: Any, name: Any) -> None:
+    """Call an installed function; ``done``, or an exception, takes it away (as sys does)."""
+    try:
+        state = entry[1](entry[2], event, name)
+    except Exception:
+        state = _DONE
+    if state == _DONE:
+        installed.remove(entry)
+    else:
+        entry[2] = copy_term(state)
+
+
+def _name_of(body: BehaviourBody) -> Any:
+    return body.process.pid if body.name is None else body.name
+
+
+def _local_time() -> Any:
+    now = time.localtime()
+    return (
+        (now.tm_year, now.tm_mon, now.tm_mday),
+        (now.tm_hour, now.tm_min, now.tm_sec),
+    )
+
+
+_NO_DEBUG: Final = Atom("no_debug")
+_UNKNOWN_DEBUG: Final = Atom("unknown_debug")
+_COMMANDS: Final[dict[Atom, Callable[..., Any]]] = {
+    Atom("trace"): Debug._set_trace,
+    Atom("log"): Debug._set_log,
+    Atom("log_to_file"): Debug._log_to_file,
+    Atom("statistics"): Debug._statistics,
+    Atom("install"): Debug._install,
+    Atom("remove"): Debug._remove,
+}
