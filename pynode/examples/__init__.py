@@ -1,0 +1,19 @@
+"""Programs to run, read and copy: ``python -m pynode.examples.counter``.
+
+``counter``
+    a GenServer that Elixir calls
+``echo``
+    a bare process, with a mailbox of its own
+``calling``
+    Python as the caller: functions, servers, monitors and names of an Elixir node
+``subscriber``
+    an event handler, subscribed to Elixir's Publisher
+``model``
+    a server that computes for long, in a thread of its own
+``threaded``
+    a node for a program that has no event loop
+``test_cluster``
+    tests of a cluster of Elixir and Python, with :mod:`pynode.testing`
+
+They use the cookie that ``iex --sname`` uses when it is told none, ``~/.erlang.cookie``.
+"""
