@@ -17,7 +17,7 @@ import struct
 import threading
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from pynode.errors import ConfigError, HostError
+from pynode.errors import ConfigError, ConnectTimeout, HostError
 
 __all__ = [
     "Address",
@@ -64,19 +64,32 @@ def _numeric(host: str) -> Endpoint | None:
     return None
 
 
-async def resolve(loop: asyncio.AbstractEventLoop, host: str, *, node: str = "") -> list[Endpoint]:
+async def resolve(
+    loop: asyncio.AbstractEventLoop, host: str, *, node: str = "", timeout: float | None = None
+) -> list[Endpoint]:
     """Return the addresses of ``host``, IPv4 first; never an empty list.
 
+    Args:
+        loop: the running loop.
+        host: a name or an address.
+        node: what the errors name.
+        timeout: seconds; None: as long as the system's resolver takes.
+
     Raises:
-        HostError: it does not resolve.  ``node`` is what the error names.
+        HostError: it does not resolve.
+        ConnectTimeout: the resolver did not answer in time.
     """
     numeric = _numeric(host)
     if numeric is not None:
         return [numeric]
     try:
-        found = await _getaddrinfo(loop, host)
-    except (OSError, UnicodeError) as error:
-        text = error.strerror if isinstance(error, OSError) else "not a host name"
+        async with asyncio.timeout(timeout):
+            found = await _getaddrinfo(loop, host)
+    except TimeoutError:
+        problem = f"the host {host!r} was not resolved within {timeout} s"
+        raise ConnectTimeout(node, problem) from None
+    except (OSError, UnicodeError, ValueError) as error:
+        text = getattr(error, "strerror", None) or "not a host name"
         raise HostError(node, f"the host {host!r} does not resolve: {text}") from error
     endpoints = {Endpoint(int(family), str(address[0])): None for family, *_, address in found}
     ordered = sorted(endpoints, key=lambda endpoint: endpoint.family != socket.AF_INET)
@@ -155,7 +168,11 @@ def other_addresses() -> list[str]:
 
 
 async def listen_addresses(
-    loop: asyncio.AbstractEventLoop, node: str, listen: str | None
+    loop: asyncio.AbstractEventLoop,
+    node: str,
+    listen: str | None,
+    *,
+    timeout: float | None = None,
 ) -> list[Endpoint]:
     """Return where ``node`` is to listen, and say what a user has to know about it.
 
@@ -166,14 +183,15 @@ async def listen_addresses(
 
     Raises:
         HostError: ``listen`` does not resolve.
+        ConnectTimeout: the resolver did not answer for it within ``timeout`` seconds.
     """
     host = node.rpartition("@")[2]
     if listen is not None:
-        endpoints = await resolve(loop, listen, node=node)
+        endpoints = await resolve(loop, listen, node=node, timeout=timeout)
     else:
         try:
-            endpoints = await resolve(loop, host, node=node)
-        except HostError as error:
+            endpoints = await resolve(loop, host, node=node, timeout=timeout)
+        except (HostError, ConnectTimeout) as error:
             _log.warning("%s; listening on loopback only", error)
             return [Endpoint(socket.AF_INET, "127.0.0.1")]
     first = endpoints[0].family

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pynode.dist.epmd import (
@@ -163,7 +163,7 @@ async def epmd_names(
     """
     loop = asyncio.get_running_loop()
     failure: Exception | None = None
-    for endpoint in await resolve(loop, host):
+    for endpoint in await resolve(loop, host, timeout=timeout):
         try:
             data = await _ask(loop, endpoint, port, NamesRequest(), node="", timeout=timeout)
         except (EpmdError, HostError) as error:
@@ -196,7 +196,7 @@ class Registration:
         node: str,
         timeout: float | None,
         telemetry: Telemetry,
-        start_server: Callable[[], bool],
+        start_server: Callable[[], Awaitable[bool]],
     ) -> None:
         """Make one; nothing happens before :meth:`register`.
 
@@ -245,7 +245,7 @@ class Registration:
                 return await self._attempt()
             except EpmdError as error:
                 refused = isinstance(error.__cause__, ConnectionRefusedError)
-                if not (refused and self._start_server()):
+                if not (refused and await self._start_server()):
                     raise
                 if deadline is not None and self._loop.time() > deadline:
                     raise

@@ -197,13 +197,8 @@ class Dial(Attempt):
         if not net.is_allowed(node):
             raise NotAllowed(node, "it is not among the nodes that this node allows")
         alive, host = split_name(node) or ("", "")
-        try:
-            async with asyncio.timeout(net.config.timeouts.setup):
-                endpoints = await resolve(net.loop, host, node=node)
-        except TimeoutError:
-            seconds = net.config.timeouts.setup
-            problem = f"the host {host!r} was not resolved within {seconds} s"
-            raise ConnectTimeout(node, problem) from None
+        setup = net.config.timeouts.setup
+        endpoints = await resolve(net.loop, host, node=node, timeout=setup)
         failure: ConnectError | None = None
         for endpoint in endpoints:
             try:

@@ -189,7 +189,9 @@ class Net:
         config = self.config
         Handshake.accept(self.local, 0)  # a name that cannot be written there is refused here
         try:
-            self._endpoints = await listen_addresses(self.loop, config.name, config.listen)
+            self._endpoints = await listen_addresses(
+                self.loop, config.name, config.listen, timeout=config.timeouts.setup
+            )
             self._listeners = node_listeners(config.name, self._endpoints, config.port)
             self.port = self._listeners[0].getsockname()[1]
             given = await self._register()
@@ -210,8 +212,8 @@ class Net:
         own = config.epmd_address or (
             "127.0.0.1" if self._endpoints[0].family == socket.AF_INET else "::1"
         )
-        where = (await resolve(self.loop, own, node=config.name))[0]
-        embedded = await self._epmd_endpoints(where) if config.start_epmd else []
+        found = await resolve(self.loop, own, node=config.name, timeout=config.timeouts.setup)
+        where = found[0]
         self._registration = Registration(
             self.loop,
             where,
@@ -220,7 +222,7 @@ class Net:
             node=config.name,
             timeout=config.timeouts.epmd,
             telemetry=self.telemetry,
-            start_server=lambda: bool(embedded) and self._start_epmd(embedded),
+            start_server=lambda: self._start_epmd(where),
         )
         return await self._registration.register()
 
@@ -236,7 +238,8 @@ class Net:
         found = {where: None}
         for host in hosts:
             try:
-                found |= dict.fromkeys(await resolve(self.loop, host, node=self.config.name))
+                # A host that cannot resolve its own name is no reason to wait for its resolver.
+                found |= dict.fromkeys(await resolve(self.loop, host, timeout=1.0))
             except ConnectError as error:
                 _log.debug("the embedded EPMD leaves out %s: %s", host, error)
         # All addresses of a family and one of them cannot be listened on at a time.
@@ -248,10 +251,14 @@ class Net:
         ]
         return sorted(kept, key=lambda endpoint: endpoint.family != where.family)
 
-    def _start_epmd(self, endpoints: list[Endpoint]) -> bool:
-        if self.epmd is not None:
-            return False
+    async def _start_epmd(self, where: Endpoint) -> bool:
+        """Start an embedded EPMD; True if one runs now, ours or that of somebody quicker."""
         config = self.config
+        if not config.start_epmd or self.epmd is not None:
+            return False
+        endpoints = await self._epmd_endpoints(where)
+        if not endpoints:
+            return False
         local_only = config.epmd_listen is None and all(
             is_loopback(endpoint.host) for endpoint in self._endpoints
         )
