@@ -12,8 +12,9 @@
     a server that computes for long, in a thread of its own
 ``threaded``
     a node for a program that has no event loop
-``test_cluster``
-    tests of a cluster of Elixir and Python, with :mod:`pynode.testing`
+``test_pubsub_cluster``
+    tests of a cluster of Elixir and Python, with :mod:`pynode.testing`; the guide is
+    ``pynode/guides/testing.md``
 
 They use the cookie that ``iex --sname`` uses when it is told none, ``~/.erlang.cookie``.
 """
