@@ -38,8 +38,8 @@ async def main() -> None:
         # A GenServer's protocol.  An Agent runs functions that are named, from here.
         add = (elixir("List"), atom.insert_at, [0, "from Python"])
         await node.call(notes, (atom.update, add))
-        get = (atom.get, (elixir("Function"), atom.identity, []))
-        print("after a note:", await node.call(notes, get, text=True))
+        get: object = (elixir("Function"), atom.identity, [])
+        print("after a note:", await node.call(notes, (atom.get, get), text=True))
 
         # Monitors and exit signals are as in Erlang.
         ref = node.monitor(notes)
