@@ -7,7 +7,7 @@ process runs in a later turn, so the peer sees the reply, then EXIT, then DOWN.
 
 ``erlang:apply/2,3`` and ``proc_lib:init_p/5``, which ``spawn(Node, Fun)`` and
 ``proc_lib:spawn(Node, ...)`` ask for, are taken apart to the function they mean; policy is asked
-about that one as well.
+about that one as well, and about the one that a call of ``erpc`` is to run.
 
 Source: "Distribution Protocol", ``SPAWN_REQUEST``; ``erlang:spawn_request/5``.
 """
@@ -150,7 +150,7 @@ class Spawning:
         if type(args) is not list or len(args) != arity:
             raise FrameError("the arguments of a spawn request are no list of its arity")
         target = _unwrap(Target(module, function, args))
-        asked = target.module, target.function, _length(target.args)
+        asked = _meant(target)
         if asked != (module, function, arity) and not runtime.inbound.allowed(
             peer, Action.SPAWN, asked
         ):
@@ -357,6 +357,24 @@ def _unwrap(target: Target) -> Target:
             target = Target(args[2], args[3], args[4], [args[0], *before])
         else:
             return target
+
+
+#: erpc's entry: where in its arguments the module that it is to call stands.
+_ENTRIES: Final = {
+    (Atom("erpc"), Atom("execute_call"), 4): 1,
+    (Atom("erpc"), Atom("execute_cast"), 3): 0,
+}
+
+
+def _meant(target: Target) -> tuple[Any, Any, int]:
+    """Return what policy is asked about: of a call of erpc, the function that it calls."""
+    arity = _length(target.args)
+    if type(target.module) is Atom and type(target.function) is Atom:
+        at = _ENTRIES.get((target.module, target.function, arity))
+        if at is not None:
+            module, function, args = target.args[at:]
+            return module, function, _length(args)
+    return target.module, target.function, arity
 
 
 def _length(args: Any) -> int:
