@@ -291,6 +291,8 @@ class Registration:
         """Give the name up, now."""
         self._closed = True
         self._drop()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(ConnectionAbortedError("the registration was given up"))
         if self._retrying is not None:
             self._retrying.cancel()
 

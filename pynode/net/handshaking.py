@@ -46,7 +46,7 @@ _STATUS_WAIT: Final = "its own attempt was to come (status nok), and did not"
 class Attempt:
     """One handshake under way; over when it is established, fails, or is aborted."""
 
-    __slots__ = ("_deadline", "_step", "channel", "handshake", "net", "node", "over", "started")
+    __slots__ = ("_deadline", "channel", "handshake", "net", "node", "over", "started")
 
     def __init__(self, net: Net, node: str) -> None:
         self.net = net
@@ -57,7 +57,6 @@ class Attempt:
         self.handshake: Handshake | None = None
         self.over = False
         self._deadline: asyncio.TimerHandle | None = None
-        self._step = ""
 
     def _begin(self, sock: socket.socket, handshake: Handshake) -> None:
         self.handshake = handshake
@@ -178,6 +177,10 @@ class Dial(Attempt):
         except ConnectError as error:
             self._fail(error)
             return
+        except Exception as error:
+            # A fault of ours; whoever waits must not wait for ever.
+            self._fail(ConnectError(self.node, f"unexpected: {error!r}"))
+            raise
         net = self.net
         try:
             handshake = Handshake.dial(

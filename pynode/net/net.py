@@ -21,6 +21,7 @@ Source: ``net_kernel.erl`` (``accept_pending``, ``up_pending_nodedown``), ``dist
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import secrets
@@ -182,6 +183,7 @@ class Net:
             EpmdError: EPMD does not answer, and none may or can be started.
             NameTakenError: EPMD has a node of this name.
             ConnectTimeout: EPMD did not answer in time.
+            NodeDown: stopped meanwhile.
         """
         if self.running:
             return
@@ -195,6 +197,8 @@ class Net:
             self._listeners = node_listeners(config.name, self._endpoints, config.port)
             self.port = self._listeners[0].getsockname()[1]
             given = await self._register()
+            if self._registration is None:
+                raise NodeDown(f"{config.name} was stopped while it was starting")
         except BaseException:
             await self.stop()
             raise
@@ -569,7 +573,8 @@ class Net:
             self.loop.call_later(1.0, self._accept_more)
             return
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # gone already; its handshake will find out
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._receptions.add(Reception(self, sock, address))
         if len(self._receptions) >= self.config.limits.handshakes:
             self._accept_no_more()
@@ -684,7 +689,8 @@ class Net:
         elif entry.attempt is attempt:
             entry.attempt = None
             del self._entries[entry.name]
-            self._tell_failed(entry, error)
+            if isinstance(attempt, Dial) or entry.waiting or entry.automatic:
+                self._tell_failed(entry, error)
 
     def _tell_refused(self, reception: Reception, error: ConnectError) -> None:
         if isinstance(error, ConnectionAborted) and reception.node in ("", self.config.name):

@@ -88,6 +88,7 @@ async def _refused(
     await script.close()
     assert len(errors) == 1
     assert net.telemetry.refused == 1
+    assert net.telemetry.connections_failed == 0  # that counts attempts of our own
     assert net.peers() == []
     assert recorder(net).events == []
     return errors[0]

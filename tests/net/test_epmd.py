@@ -392,6 +392,17 @@ async def test_it_tries_until_epmd_is_back(
     assert stolen or registered.is_set()
 
 
+async def test_stopped_in_the_middle_of_the_start(make_net: MakeNet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        net = await make_net("me@localhost", start=False, epmd_port=mute.getsockname()[1])
+        starting = asyncio.create_task(net.start(), name="test-start")
+        await asyncio.wait([starting], timeout=0.1)
+        await net.stop()
+        with pytest.raises(EpmdError):
+            await starting
+    assert not net.running
+
+
 async def test_connections_outlive_epmd(make_net: MakeNet, epmd: EpmdServer) -> None:
     one, two = await make_net("one@localhost"), await make_net("two@localhost")
     peer = await one.connect("two@localhost")
