@@ -25,7 +25,7 @@ def nothing_left(request: pytest.FixtureRequest) -> Generator[None]:
     """Fail the test that leaks a socket, a thread or a child process, and clear up after it."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
         request.getfixturevalue("no_task_left")
-    sockets, threads, children = _sockets(), set(threading.enumerate()), _children()
+    sockets, threads, children = _sockets(), _threads(), _children()
     yield
     left = _left_behind(sockets, threads, children)
     if not left:
@@ -61,7 +61,7 @@ def _left_behind(
 ) -> list[str]:
     return [
         *(f"a socket ({link})" for link in _sockets() - sockets),
-        *(f"a thread ({thread.name})" for thread in set(threading.enumerate()) - threads),
+        *(f"a thread ({thread.name})" for thread in _threads() - threads),
         *(f"a child process ({_command(pid)})" for pid in _children() - children),
     ]
 
@@ -76,6 +76,11 @@ def _sockets() -> set[str]:
         if link.startswith("socket:"):
             found.add(f"{link} fd {fd}")
     return found
+
+
+def _threads() -> set[threading.Thread]:
+    # The threads of asyncio.to_thread end with their event loop, which may be after this.
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
 
 
 def _children() -> set[int]:

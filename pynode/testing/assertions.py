@@ -70,7 +70,7 @@ async def receives(process: Any, expected: Any, *, timeout: float = 10.0) -> Any
     except TimeoutError:
         raise AssertionError(
             f"{process!r} received nothing like {expected!r} within {timeout} s; "
-            f"its mailbox: {_mailbox(process)}"
+            f"in its mailbox: {_waiting(process)}"
         ) from None
 
 
@@ -102,9 +102,10 @@ def _sorted(terms: Any) -> list[Any]:
     return sorted(terms, key=sort_key)
 
 
-def _mailbox(process: Any) -> str:
-    held = getattr(process, "messages", None)
-    return repr(list(held() if callable(held) else held)) if held is not None else "not known"
+def _waiting(process: Any) -> str:
+    mailbox = getattr(process, "mailbox", None)
+    messages = [] if mailbox is None else list(mailbox.messages())
+    return ", ".join(map(repr, messages)) if messages else "nothing"
 
 
 def _complaint(condition: Any, timeout: float, message: str, last: Any) -> str:
