@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pynode.testing import Beam, Cluster
+from pynode.testing import Beam, Cluster, eventually
 
 pytestmark = pytest.mark.beam
 
@@ -114,12 +114,12 @@ def test_nobody_to_call(cluster: Cluster, example: Example, name: str) -> None:
     assert "no node named 'node1'" in output
 
 
-def test_subscriber(beam: Start, example: Example) -> None:
+async def test_subscriber(beam: Start, example: Example) -> None:
     node1 = beam("node1", project="elixir_side")
     node1.eval('{:ok, manager} = Publisher.start(); :global.register_name(~c"manager", manager)')
     subscriber = example("subscriber")
     assert line(subscriber).startswith("subscribed to #PID<node1@localhost.")
-    assert node1.eval("map_size(Publisher.subscribers(manager))") == 1
+    await eventually(lambda: node1.eval("map_size(Publisher.subscribers(manager))") == 1)
     node1.eval('Publisher.notify(manager, "Hello !!")')
     assert line(subscriber) == "I have received: 'Hello !!'"
     assert interrupted(subscriber) == ""
