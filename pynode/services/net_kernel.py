@@ -38,7 +38,7 @@ class NetKernel(Service):
 
     def net_ticktime(self) -> int:
         """``net_kernel:get_net_ticktime/0``: whole seconds."""
-        return max(1, round(self._config.timeouts.net_ticktime))
+        return max(1, round(self._net.net_ticktime))
 
     def call(self, caller: tuple[Any, Any], request: Any) -> Any:
         """``{is_auth, Node}`` and the questions that only look."""

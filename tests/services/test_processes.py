@@ -1,0 +1,215 @@
+"""The services as processes of a runtime, without a network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from pynode.behaviours import gen
+from pynode.config import NodeConfig, Timeouts
+from pynode.errors import RemoteError
+from pynode.process.runtime import Runtime
+from pynode.services import Services
+from pynode.services.user import User
+from pynode.terms import Atom, ImproperList, Pid, atom, charlist
+
+ME = Atom("py@test")
+GLOBAL = atom("global")
+
+
+class NoNet:
+    """A net with nobody on it."""
+
+    net_ticktime = 60.0
+
+    def peers(self) -> list[Any]:
+        return []
+
+    def peer(self, node: Any) -> None:
+        return None
+
+    def disconnect(self, node: Any) -> bool:
+        return False
+
+
+@pytest.fixture
+async def services() -> AsyncIterator[Services]:
+    runtime = Runtime(ME, 7)
+    config = NodeConfig(name="py@test", cookie=b"c", timeouts=Timeouts(net_ticktime=8))
+    made = Services(runtime, NoNet(), config)  # type: ignore[arg-type]
+    made.start()
+    yield made
+    await made.stop()
+    await runtime.stop(1)
+
+
+@pytest.fixture
+def runtime(services: Services) -> Runtime:
+    return services._runtime
+
+
+async def call(runtime: Runtime, name: str, request: Any) -> Any:
+    return await gen.call(runtime.main, name, request, 5)
+
+
+# --------------------------------------------------------------------------- global alone
+
+
+async def test_a_node_alone_has_names_and_locks(services: Services, runtime: Runtime) -> None:
+    global_ = services.global_
+    pid = runtime.spawn(None).pid
+    assert await global_.register_name(charlist("n"), pid)
+    assert not await global_.register_name(charlist("n"), runtime.main.pid)
+    assert global_.lookup(charlist("n")) == pid == await global_.whereis_name(charlist("n"))
+    assert global_.registered_names() == [charlist("n")]
+    assert await global_.set_lock((atom.r, atom.me), retries=0)
+    assert await global_.trans((atom.r, atom.you), lambda: 1, retries=0) == atom.aborted
+    assert await global_.trans((atom.s, atom.you), lambda: 1) == 1
+    await global_.del_lock((atom.r, atom.me))
+    await global_.sync()
+    assert await global_.disconnect() == []
+    runtime.exit(runtime.main, pid, atom.kill)
+    assert global_.lookup(charlist("n")) is None
+
+
+async def test_trans_deletes_its_lock_when_the_function_fails(services: Services) -> None:
+    async def fail() -> None:
+        raise KeyError("on purpose")
+
+    with pytest.raises(KeyError):
+        await services.global_.trans((atom.r, atom.me), fail)
+    assert services.name_server.locks.get(atom.r) is None
+
+
+@pytest.mark.parametrize("lock", ["name", (atom.a,), ("a", atom.b), (atom.a, "b")])
+async def test_what_is_no_lock(services: Services, lock: Any) -> None:
+    with pytest.raises(TypeError):
+        await services.global_.set_lock(lock)
+
+
+async def test_a_str_name_and_a_wrong_pid_are_type_errors(services: Services) -> None:
+    global_, pid = services.global_, services.user.process.pid
+    for wrong in (
+        global_.register_name("n", pid),
+        global_.re_register_name("n", pid),
+        global_.register_name(atom.n, b"pid"),  # type: ignore[arg-type]
+        global_.unregister_name("n"),
+        global_.whereis_name("n"),
+    ):
+        with pytest.raises(TypeError):
+            await wrong
+    with pytest.raises(TypeError):
+        global_.send("n", 1)
+
+
+async def test_rubbish_does_not_end_the_processes(services: Services, runtime: Runtime) -> None:
+    pids = [process.pid for process in runtime.processes()]
+    for pid in pids:
+        rubbish: list[Any] = [
+            atom.hello, (), (atom.EXIT, pid, atom.gone), {}, (1, 2), (atom.lock_set, 1, True, 2, 3),
+            (atom.cancel, 1, 2, 3), (atom.add_to_known, [1, [2]]), (atom.his_the_locker, 1),
+            (atom("$gen_call"), (pid, 1), (atom.register, 1, 2, 3)),
+            (atom("$gen_cast"), [[]]), (pid, (atom.sbcast, [], 1)),
+        ]  # fmt: skip
+        for message in rubbish:
+            runtime.send(runtime.main, pid, message)
+        runtime.exit(runtime.main, pid, atom.gone)
+    assert await services.global_.register_name(b"still", runtime.spawn(None).pid)
+    ended = [pid for pid in pids if not runtime.is_alive(pid)]
+    assert ended in ([], [runtime.main.pid])
+
+
+# --------------------------------------------------------------------------- the small ones
+
+
+async def test_net_kernel_says_yes(services: Services, runtime: Runtime) -> None:
+    assert await call(runtime, "net_kernel", (atom.is_auth, atom("x@y"))) == atom.yes
+    assert await call(runtime, "net_kernel", atom.nodename) == ME
+    assert await call(runtime, "net_kernel", atom.longnames) is False
+
+
+async def test_rex_answers(services: Services, runtime: Runtime) -> None:
+    main = runtime.main
+    runtime.send(main, "rex", (main.pid, atom.features_request))
+    assert await main.receive(timeout=5) == (atom.features_reply, ME, [atom.erpc])
+    runtime.send(main, "rex", (main.pid, (atom.call, atom.erlang, atom.node, [], atom.user)))
+    assert await main.receive(timeout=5) == (atom.rex, ME)
+    leader = services.user.process.pid
+    request = (atom.call, atom.nothing, atom.here, [1], leader)
+    undef: Any = (atom.undef, [(atom.nothing, atom.here, [1], [])])
+    assert await call(runtime, "rex", request) == (atom.badrpc, (atom.EXIT, undef))
+    block: Any = (atom.block_call, atom.erlang, atom.node, [], leader)
+    assert await call(runtime, "rex", block) == ME
+
+
+async def test_erpc_to_oneself(services: Services, runtime: Runtime) -> None:
+    assert await services.erpc.call(ME, "net_kernel", "get_net_ticktime") == 60
+    with pytest.raises(RemoteError) as caught:
+        await services.erpc.call(ME, "erlang", "node", ImproperList([1], 2).elements)
+    assert caught.value.reason == atom.undef
+
+    def not_a_term() -> object:
+        return object()
+
+    runtime.resolver.expose(not_a_term, module="calc")
+    with pytest.raises(RemoteError) as caught:
+        await services.erpc.call(ME, "calc", "not_a_term")
+    assert caught.value.reason[:2] == (atom.python_error, atom.EncodeError)
+
+
+async def ask(runtime: Runtime, leader: Pid, request: Any) -> Any:
+    main = runtime.main
+    runtime.send(main, leader, (atom.io_request, main.pid, atom.ref, request))
+    tag, ref, answer = await main.receive(timeout=5)
+    assert (tag, ref) == (atom.io_reply, atom.ref)
+    return answer
+
+
+async def test_the_group_leader_answers_everything(runtime: Runtime) -> None:
+    written: list[str] = []
+    runtime.unregister("user")
+    user = User(runtime, written.append)
+    leader = user.process.pid
+    put = (atom.put_chars, atom.unicode)
+    assert await ask(runtime, leader, (*put, "caf\u00e9")) == atom.ok
+    assert await ask(runtime, leader, (atom.put_chars, atom.latin1, b"\xe9")) == atom.ok
+    assert await ask(runtime, leader, (atom.put_chars, [97, [b"b"]])) == atom.ok
+    assert written == ["caf\u00e9", "\u00e9", "ab"]
+    refused: list[Any] = [
+        atom.rubbish, 7, (), ([],), (atom.get_line, atom.unicode, b"> "),
+        (*put, atom.io_lib, atom.format, [b"~p", [1]]), (atom.requests, 1),
+        (atom.requests, [(atom.requests, [])]),
+    ]  # fmt: skip
+    for request in refused:
+        assert await ask(runtime, leader, request) == (atom.error, atom.request)
+    match await ask(runtime, leader, (*put, [-1])):
+        case (atom.error, _):
+            pass
+        case other:
+            pytest.fail(repr(other))
+    several = (atom.requests, [(*put, b"1"), atom.rubbish, (*put, b"2")])
+    assert await ask(runtime, leader, several) == (atom.error, atom.request)
+    assert await ask(runtime, leader, (atom.requests, [(*put, b"3")])) == atom.ok
+    assert written[3:] == ["1", "3"]
+    geometry = (atom.get_geometry, atom.columns)
+    assert await ask(runtime, leader, geometry) == (atom.error, atom.enotsup)
+
+
+async def test_new_processes_have_the_group_leader(services: Services, runtime: Runtime) -> None:
+    assert runtime.spawn(None).group_leader == services.user.process.pid
+
+
+async def test_log_events_of_others(
+    services: Services, runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    event = (atom.log, atom.error, charlist("It is ~p"), [atom.gone], {atom.pid: runtime.main.pid})
+    with caplog.at_level(logging.INFO, "pynode.remote"):
+        runtime.send(runtime.main, "logger_proxy", event)
+        assert await call(runtime, "logger_proxy", (atom.log, atom.info, b"calm", {})) == atom.ok
+    [one, two] = [record for record in caplog.records if record.name == "pynode.remote"]
+    assert (one.levelname, two.levelname) == ("ERROR", "INFO")
+    assert "It is ~p" in one.getMessage()
+    assert two.getMessage() == "calm"
