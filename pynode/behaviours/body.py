@@ -201,6 +201,16 @@ class BehaviourBody:
 
     # ----------------------------------------------------------------- end
 
+    def is_parent(self, pid: Any) -> bool:
+        """Return whether an exit message from ``pid`` tells this server to end.
+
+        Its parent's does; so does the runtime's, which speaks as ``main``, once it stops.
+        """
+        if pid == self.parent:
+            return True
+        runtime = self.process.runtime
+        return runtime.stopping and bool(pid == runtime.main.pid)
+
     async def end(self, reason: Any) -> None:
         """End with ``reason`` after the ``terminate`` callbacks."""
         await self.finish(reason)

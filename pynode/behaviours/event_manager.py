@@ -378,7 +378,7 @@ class ManagerBody(BehaviourBody):
     # ----------------------------------------------------------------- who watches
 
     def _exit_signal(self, message: Any) -> Coroutine[Any, Any, None] | None:
-        if message[1] == self.parent:
+        if self.is_parent(message[1]):
             return self.end(message[2])
         gone = [i for i in self.handlers if i.monitor is None and i.watcher == message[1]]
         if gone:

@@ -59,7 +59,7 @@ class Extra:
             tag = message[0]
             if tag == SYSTEM:
                 return body.step(message)  # neither debugged nor held back; a timeout goes on
-            if tag == EXIT and message[1] == body.parent:
+            if tag == EXIT and body.is_parent(message[1]):
                 return body.end(message[2])
             if tag == TIMEOUT and type(message[1]) is Reference:
                 if message[1] in self.stale:

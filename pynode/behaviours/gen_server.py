@@ -267,7 +267,7 @@ class ServerBody(BehaviourBody):
                         return self._call(message[1], message[2])
                     if tag == SYSTEM:
                         return handle_system(self, message[1], message[2])
-                    if tag == EXIT and message[1] == self.parent:
+                    if tag == EXIT and self.is_parent(message[1]):
                         return self.end(message[2])
             result = self.server.handle_info(message)
             if result is None and self.next is None and self.extra is None:

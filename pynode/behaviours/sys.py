@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pynode.behaviours.gen import DEFAULT_TIMEOUT, call_exit, milliseconds, request
-from pynode.behaviours.names import ServerRef
+from pynode.behaviours.names import ServerRef, look_up
 from pynode.behaviours.words import ERROR, OK, SYS, SYSTEM
 from pynode.errors import CallExit, RemoteError
-from pynode.terms import Atom
+from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
@@ -49,13 +49,15 @@ async def get_state(
 ) -> Any:
     """Return the state of a server; for debugging.
 
-    A server of OTP 26 or later answers ``{ok, State}``, an older one ``State``, with no more to
-    tell them apart: a state of an older BEAM that is itself ``{ok, X}`` is returned as ``X``.
+    A BEAM's server of OTP 26 or later answers ``{ok, State}``, an older one, or one of another
+    Python node, ``State``, with no more to tell them apart: a state of theirs that is itself
+    ``{ok, X}`` is returned as ``X``.
 
     Raises:
         RemoteError: the server could not tell; the reason is its ``{callback_failed, ...}``.
     """
-    return _state(await _ask(process, dest, Atom("get_state"), timeout, text=text), dest, process)
+    answer = await _ask(process, dest, Atom("get_state"), timeout, text=text)
+    return _state(answer, _is_local(process, dest))
 
 
 async def replace_state(
@@ -71,14 +73,21 @@ async def replace_state(
     ``function`` is an :class:`ExportFun` that the server's node knows.
     """
     term = (Atom("replace_state"), function)
-    return _state(await _ask(process, dest, term, timeout, text=text), dest, process)
+    answer = await _ask(process, dest, term, timeout, text=text)
+    return _state(answer, _is_local(process, dest))
 
 
-def _state(answer: Any, dest: Any, process: Process) -> Any:
+def _is_local(process: Process, dest: ServerRef) -> bool:
+    target = look_up(process, dest)
+    node = process.runtime.node_name
+    return type(target) is Atom or (type(target) is Pid and target.node == node)
+
+
+def _state(answer: Any, local: bool) -> Any:
     if type(answer) is tuple and len(answer) == 2:
         if answer[0] == ERROR and _is_failure(answer[1]):
             raise RemoteError("error", answer[1])
-        if answer[0] == OK:
+        if answer[0] == OK and not local:
             return answer[1]
     return answer
 

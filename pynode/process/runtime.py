@@ -566,6 +566,11 @@ class Runtime(Signals):
         """
         await self._stopping.stop(timeout)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopping.begun
+
     def pending(self) -> dict[str, int]:
         """Return how many things of each kind the runtime holds: for tests, and the curious."""
         return {

@@ -32,6 +32,11 @@ class Stopping:
         #: Set at each end of a process or of a zombie, while a stop waits for them.
         self._event: asyncio.Event | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the stop has begun."""
+        return self._task is not None
+
     def check(self) -> None:
         """Something has ended."""
         if self._event is not None:

@@ -11,6 +11,7 @@ from pynode.behaviours import GenServer, Requests, gen
 from pynode.behaviours.requests import send_request
 from pynode.errors import (
     NO_REPLY,
+    AlreadyStarted,
     CallExit,
     CallTimeout,
     Exit,
@@ -142,6 +143,26 @@ async def test_a_reply_given_later_and_one_given_by_elixir(beam: Any, py_node: A
             atom.got,
             atom.at_last,
         )
+
+
+async def test_a_global_name_from_the_start(beam: Any, py_node: Any) -> None:
+    ex = beam()
+    async with py_node() as node:
+        await node.connect(ex.name)
+        pid = await node.start(Counter, 0, name=("global", b"counter"))
+
+        async def known() -> bool:
+            return bool(await ex.aeval(':global.whereis_name("counter")') == pid)
+
+        await eventually(known)
+        assert await ex.aeval('GenServer.call({:global, "counter"}, :bump)') == 1
+        assert await ex.aeval('GenServer.cast({:global, "counter"}, 1)') == atom.ok
+        assert await node.call(("global", b"counter"), atom.bump) == 3
+        with pytest.raises(AlreadyStarted) as caught:
+            await node.start(Counter, 0, name=("global", b"counter"))
+        assert caught.value.pid == pid
+        assert await ex.aeval('GenServer.stop({:global, "counter"})') == atom.ok
+        await node.start(Counter, 0, name=("global", b"counter"))
 
 
 async def test_names_that_nobody_has_are_noproc_at_once(beam: Any, py_node: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from pynode.process.runtime import Runtime
@@ -9,5 +11,7 @@ from pynode.terms import Atom
 
 
 @pytest.fixture
-async def runtime() -> Runtime:
-    return Runtime(Atom("py@test"), 7)
+async def runtime() -> AsyncIterator[Runtime]:
+    made = Runtime(Atom("py@test"), 7)
+    yield made
+    await made.stop(0)  # some processes of these tests trap exits and never look

@@ -64,6 +64,7 @@ async def test_wait_response_goes_on_after_a_timeout_and_receive_does_not(
         with pytest.raises(CallTimeout):
             await request.wait_response(0.001)
     assert request.check_response() is NO_REPLY
+    assert not request._slot._callbacks  # type: ignore[union-attr]
     gen.cast(main, pid, atom.answer)
     assert await request.wait_response(DEADLINE) == atom.answer
 

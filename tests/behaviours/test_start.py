@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pynode.behaviours import GenServer, gen, start
+from pynode.behaviours import GenEventHandler, GenServer, gen, start, sys
 from pynode.errors import AlreadyStarted, Exit, Ignore, StartError, StartIgnored, Stop
 from pynode.process.runtime import Runtime
 from pynode.terms import atom
@@ -183,3 +183,27 @@ async def test_killed_in_init_nothing_is_acknowledged(
         await task
     assert not main.mailbox
     assert not caplog.records
+
+
+async def test_the_stop_of_the_node_ends_servers_that_trap(runtime: Runtime) -> None:
+    ended: list[Any] = []
+
+    class Trapper(GenServer):
+        def init(self) -> None:
+            self.trap_exit = True
+
+        def terminate(self, reason: Any) -> None:
+            ended.append(reason)
+
+    class Handler(GenEventHandler, dialect="erlang"):
+        def terminate(self, argument: Any) -> None:
+            ended.append(argument)
+
+    linked = runtime.spawn(None)
+    await start(runtime, Trapper)
+    await start(runtime, Trapper, link_to=linked.pid)
+    await start(runtime, Handler)
+    suspended = await start(runtime, Trapper)
+    await sys.suspend(runtime.main, suspended)
+    await runtime.stop(None)
+    assert ended == [atom.shutdown, atom.stop, atom.shutdown, atom.shutdown]

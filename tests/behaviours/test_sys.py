@@ -83,6 +83,7 @@ async def test_a_server_may_show_another_state(runtime: Runtime) -> None:
     # In a local caller's tag nothing asks for the {ok, State} of later releases.
     raw = await gen.request(main, atom.system, pid, atom.get_state, DEADLINE)
     assert raw == (atom.ok, 5)
+    assert await sys.get_state(main, pid) == (atom.ok, 5)
     gen.cast(main, pid, -10)
     with pytest.raises(RemoteError) as caught:
         await sys.get_state(main, pid)
