@@ -149,8 +149,8 @@ class Beam(Shell):
         cookie: None: a random one.
         epmd: an :class:`Epmd`, a fault network, or a port on which one listens.
         host: the host part where ``name`` has none.
-        arguments: more words for ``erl``, for example ``("-kernel", "net_ticktime", "8")``; they
-            come last, and so win over the defaults.
+        arguments: more words for ``erl``, for example ``("-kernel", "net_ticktime", "8")``; a
+            ``inet_dist_use_interface`` among them replaces the one of loopback.
         environment: variables to set for the node; None as a value unsets one.
         prefix: words before the command, such as ``("ip", "netns", "exec", "blue")``.
         near: where ``project`` and ``release`` are looked for; None: the working directory.
@@ -175,6 +175,8 @@ class Beam(Shell):
         mix_env: str = "dev",
     ) -> None:
         super().__init__(self, "main")
+        if language not in ("elixir", "erlang"):
+            raise ValueError(f"language is 'elixir' or 'erlang', not {language!r}")
         alive = name or f"beam{next(_counter)}"
         full = alive if "@" in alive else f"{alive}@{host}"
         #: The node's full name.
@@ -438,7 +440,7 @@ class Beam(Shell):
             *(["-hidden"] if self.hidden else []),
             # epmd runs already; and whatever the host's name resolves to, stay on loopback.
             *("-start_epmd", "false"),
-            *([] if self._prefix else ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]),
+            *([] if self._is_open() else ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]),
             # Several small nodes share few processors: do not spin while waiting for work.
             *("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
             *self._arguments,
@@ -459,6 +461,10 @@ class Beam(Shell):
             else:
                 variables[name] = value
         return variables
+
+    def _is_open(self) -> bool:
+        """Whether it may listen on other addresses; of two settings, Erlang takes the first."""
+        return bool(self._prefix) or "inet_dist_use_interface" in self._arguments
 
     def _start_project(self, project: MixProject, timeout: float) -> None:
         code = (

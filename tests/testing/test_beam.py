@@ -303,6 +303,17 @@ def test_settings_reach_the_node(beam: StartBeam) -> None:
     )
 
 
+def test_a_node_can_be_opened(beam: StartBeam) -> None:
+    arguments = ("-kernel", "inet_dist_use_interface", "{0,0,0,0}")
+    node = beam(language="erlang", arguments=arguments)
+    assert node.eval("application:get_env(kernel, inet_dist_use_interface)") == (
+        atom.ok,
+        (0, 0, 0, 0),
+    )
+    with pytest.raises(ValueError, match="language is 'elixir' or 'erlang', not 'lfe'"):
+        beam(language="lfe")
+
+
 def test_epmd_can_go_and_come_back(cluster: Cluster) -> None:
     node = cluster.beam("kept", language="erlang")
     assert cluster.epmd is not None
