@@ -21,7 +21,16 @@ from pynode.terms import Atom, copy_term
 if TYPE_CHECKING:
     from pynode.process.process import Process
 
-__all__ = ["crash_reason", "is_clean", "log_crash", "log_zombie", "name_of", "reason_of", "stack"]
+__all__ = [
+    "crash_reason",
+    "is_clean",
+    "log_crash",
+    "log_zombie",
+    "name_in",
+    "name_of",
+    "reason_of",
+    "stack",
+]
 
 _log = logging.getLogger("pynode.process")
 
@@ -113,14 +122,17 @@ def is_clean(reason: Any) -> bool:
     )
 
 
-def name_of(process: Process, callback: Any) -> str:
-    """Name what runs in ``process`` as a person would look for it.
+def name_of(callback: Any) -> str:
+    """Name a function, a bound method or a coroutine as a person would look for it."""
+    return str(getattr(callback, "__qualname__", None) or repr(callback))
 
-    By the ``label`` of its body where that has one, for a framework's callbacks say little; else
-    by the name of ``callback``, a function, a bound method or a coroutine.
+
+def name_in(process: Process, callback: Any) -> str:
+    """Name what runs in ``process``: by its body's ``label``, if it has one, else by the callback.
+
+    The callbacks of a framework say little; the class of the user's that they belong to does.
     """
-    label = getattr(process.body, "label", None)
-    return str(label or getattr(callback, "__qualname__", None) or repr(callback))
+    return str(getattr(process.body, "label", None) or name_of(callback))
 
 
 def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -> None:
@@ -129,7 +141,7 @@ def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -
         _log.error(
             "%r crashed in %s: %s",
             process,
-            name_of(process, where),
+            name_in(process, where),
             f"exit {reason!r}" if isinstance(error, Exit) else type(error).__name__,
             exc_info=error,
         )
