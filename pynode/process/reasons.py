@@ -26,7 +26,6 @@ __all__ = [
     "is_clean",
     "log_crash",
     "log_zombie",
-    "name_in",
     "name_of",
     "reason_of",
     "stack",
@@ -122,17 +121,14 @@ def is_clean(reason: Any) -> bool:
     )
 
 
-def name_of(callback: Any) -> str:
-    """Name a function, a bound method or a coroutine as a person would look for it."""
-    return str(getattr(callback, "__qualname__", None) or repr(callback))
+def name_of(process: Process, callback: Any) -> str:
+    """Name what runs in ``process`` as a person would look for it.
 
-
-def name_in(process: Process, callback: Any) -> str:
-    """Name what runs in ``process``: by its body's ``label``, if it has one, else by the callback.
-
-    The callbacks of a framework say little; the class of the user's that they belong to does.
+    By the ``label`` of its body where that has one, for a framework's callbacks say little; else
+    by the name of ``callback``, a function, a bound method or a coroutine.
     """
-    return str(getattr(process.body, "label", None) or name_of(callback))
+    label = getattr(process.body, "label", None)
+    return str(label or getattr(callback, "__qualname__", None) or repr(callback))
 
 
 def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -> None:
@@ -141,7 +137,7 @@ def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -
         _log.error(
             "%r crashed in %s: %s",
             process,
-            name_in(process, where),
+            name_of(process, where),
             f"exit {reason!r}" if isinstance(error, Exit) else type(error).__name__,
             exc_info=error,
         )

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.errors import Exit
-from pynode.process.reasons import log_crash, log_zombie, name_in, reason_of
+from pynode.process.reasons import log_crash, log_zombie, name_of, reason_of
 from pynode.process.task import ProcessTask
 from pynode.process.words import NORMAL
 
@@ -219,7 +219,7 @@ class Scheduler:
         _log.warning(
             "%s in %r held the event loop for %.3f s; a server that computes for long says "
             "blocking=True",
-            name_in(process, callback),
+            name_of(process, callback),
             process,
             seconds,
         )
