@@ -85,7 +85,11 @@ class Marshal:
         """Await ``awaitable`` on the loop, as ``process``, and return its result here."""
         request = _Request(process, self._begin, (), {})
         request.args = (request, awaitable, contextvars.copy_context())
-        return self._ask(request)  # type: ignore[no-any-return]
+        try:
+            return self._ask(request)  # type: ignore[no-any-return]
+        finally:
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()  # where it was refused, or cancelled before it began
 
     def _ask(self, request: _Request) -> Any:
         if threading.get_ident() == self._runtime.thread_id:

@@ -137,7 +137,11 @@ class Signals(Delivery):
         monitor = Monitor(process, self.make_ref(), self._watchable(target), tag)
         if alias is not None:
             self._add_alias(process, monitor.ref, alias)
-        self.monitors.add(monitor)
+        try:
+            self.monitors.add(monitor)
+        except BaseException:
+            self.drop_alias(monitor.ref)
+            raise
         return monitor.ref
 
     def _watchable(self, target: Any) -> Any:

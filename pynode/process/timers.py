@@ -80,6 +80,8 @@ class TimerHeap:
 
     def close(self) -> None:
         """Forget all timers; none fires any more."""
+        for _, _, timer in self._entries:
+            timer.callback = None  # cancelling it later changes no count
         self._entries.clear()
         self._cancelled = 0
         if self._handle is not None:

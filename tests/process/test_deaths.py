@@ -12,6 +12,7 @@ from pynode.process import Process, Runtime
 from pynode.process.task import ZOMBIE_AWAITS
 from pynode.terms import Atom, atom
 from tests.process.test_process import DEADLINE, Recording, gone
+from tests.process.wire import until
 
 
 async def test_kill_is_at_once_for_everyone(runtime: Runtime) -> None:
@@ -37,8 +38,7 @@ async def test_kill_is_at_once_for_everyone(runtime: Runtime) -> None:
     assert main.mailbox is not None
     assert main.mailbox.messages() == [(atom.DOWN, ref, atom.process, process.pid, atom.killed)]
     runtime.spawn(None, name="stubborn")
-    while not swallowed:
-        await asyncio.sleep(0)
+    await until(lambda: swallowed)
     assert process in runtime.deaths.zombies
 
 

@@ -56,19 +56,18 @@ def test_every_operation_has_a_handler() -> None:
 async def test_each_way_of_sending(runtime: Runtime, here: Process) -> None:
     alias = runtime.alias(here)
     name = Atom("here")
-    for number, message in enumerate(
-        [
-            c.Send(here.pid),
-            c.Send(here.pid, "token"),
-            c.SendSender(THERE, here.pid),
-            c.RegSend(THERE, name),
-            c.AliasSend(THERE, alias),
-            c.AltactSend(0, THERE, here.pid),
-            c.AltactSend(4, THERE, alias),
-            c.AltactSend(8, THERE, name),
-            c.AltactSend(2 | 8 | 1 << 70, THERE, name, "token"),
-        ]
-    ):
+    ways: list[c.Control] = [
+        c.Send(here.pid),
+        c.Send(here.pid, "token"),
+        c.SendSender(THERE, here.pid),
+        c.RegSend(THERE, name),
+        c.AliasSend(THERE, alias),
+        c.AltactSend(0, THERE, here.pid),
+        c.AltactSend(4, THERE, alias),
+        c.AltactSend(8, THERE, name),
+        c.AltactSend(2 | 8 | 1 << 70, THERE, name, "token"),
+    ]
+    for number, message in enumerate(ways):
         control(runtime, message, number)
     assert messages(here) == list(range(9))
 
@@ -77,7 +76,7 @@ async def test_nobody_there_and_the_payload_is_not_read(runtime: Runtime, here: 
     gone = Pid(runtime.node_name, 99, 0, 7)
     stale = Pid(runtime.node_name, here.pid.id, 0, 6)
     ref = runtime.make_ref()
-    for message in [
+    to_nobody: list[c.Control] = [
         c.Send(gone),
         c.Send(stale),
         c.SendSender(THERE, gone),
@@ -99,7 +98,8 @@ async def test_nobody_there_and_the_payload_is_not_read(runtime: Runtime, here: 
         c.UnlinkIdAck(1, THERE, gone),
         c.SpawnReply(ref, here.pid, 1, THERE),
         c.NodeLink(),
-    ]:
+    ]
+    for message in to_nobody:
         runtime.control(PEER, message, NO_TERM)
     assert here.alive
     assert messages(here) == []

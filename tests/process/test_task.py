@@ -13,6 +13,7 @@ import pytest
 from pynode.process import Process, ProcessTask, Runtime
 from pynode.process.current import current_process, self_
 from pynode.terms import atom
+from tests.process.wire import until
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -71,10 +72,13 @@ async def test_task_group_that_fails_cancels_its_parent(runtime: Runtime) -> Non
 
     async def body(process: Process) -> Any:
         with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(fail())
-                await process.receive()
+            await together(process)
         return "alive"
+
+    async def together(process: Process) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            await process.receive()
 
     assert await run(runtime, body) == "alive"
 
@@ -83,7 +87,7 @@ async def test_the_task_that_libraries_see(runtime: Runtime) -> None:
     async def body(process: Process) -> Any:
         task: Any = asyncio.current_task()
         assert type(task) is ProcessTask
-        assert task not in asyncio.all_tasks()
+        assert all(task is not other for other in asyncio.all_tasks())
         assert not task.done()
         assert not task.cancelled()
         assert task.get_loop() is asyncio.get_running_loop()
@@ -106,8 +110,7 @@ async def test_the_task_that_libraries_see(runtime: Runtime) -> None:
 
     called: list[Any] = []
     task = await run(runtime, body)
-    while not called:
-        await asyncio.sleep(0)
+    await until(lambda: called)
     assert called == [task]
     assert task.done()
     assert task.result() is None
@@ -132,8 +135,7 @@ async def test_outcomes_of_a_task(runtime: Runtime) -> None:
 
     tasks: list[Any] = []
     first, second = runtime.spawn(fail), runtime.spawn(cancelled)
-    while first.alive or second.alive:
-        await asyncio.sleep(0)
+    await until(lambda: not (first.alive or second.alive))
     assert type(tasks[0].exception()) is ValueError
     with pytest.raises(ValueError, match="x"):
         tasks[0].result()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pynode.dist.connection import Connection
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from pynode.process import Runtime
 
 NO_TERM = object()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until ``condition`` holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 class Submitted(NamedTuple):
