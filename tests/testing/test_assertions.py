@@ -11,7 +11,7 @@ import pytest
 
 from pynode import Node
 from pynode.terms import atom, charlist
-from pynode.testing import Beam, eventually, names, receives
+from pynode.testing import Beam, eventually, members, names, receives
 
 
 async def test_eventually_returns_the_first_true_value() -> None:
@@ -67,3 +67,14 @@ async def test_names_of_both_kinds_of_node(
         await asyncio.to_thread(ex.eval, ":global.register_name(:a, self())")
         for one in (ex, node):
             await eventually(lambda one=one: names(one) == [atom.a, charlist("b")])
+
+
+@pytest.mark.beam
+def test_members(beam: Callable[..., Beam]) -> None:
+    node = beam(language="erlang")
+    node.eval("{ok, _} = pg:start_link(), ok = pg:join(workers, self())")
+    node.eval("{ok, _} = pg:start_link(other), ok = pg:join(other, {a, 1}, [self(), self()])")
+    me = node.eval("self()")
+    assert members(node, atom.workers) == [me]
+    assert members(node, (atom.a, 1), scope=atom.other) == [me, me]
+    assert members(node, atom.nobody) == []

@@ -47,6 +47,34 @@ def test_the_output_of_each_node_is_in_the_report(pytester: pytest.Pytester) -> 
 
 
 @pytest.mark.beam
+def test_how_much_of_the_output_is_in_the_report(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        """
+        def test_fails(beam):
+            beam().eval('for n <- 1..5, do: IO.puts("line #{n}")')
+            assert False
+        """
+    )
+    result = run(pytester, "--beam-output-lines", "2")
+    result.stdout.fnmatch_lines(["line 4", "line 5"])
+    result.stdout.no_fnmatch_line("line 3")
+    monkeypatch.setenv("PYNODE_BEAM_OUTPUT_LINES", "1")
+    result = run(pytester)
+    result.stdout.fnmatch_lines(["line 5"])
+    result.stdout.no_fnmatch_line("line 4")
+
+
+@pytest.mark.beam
+def test_how_long_a_node_may_take_to_start(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_fails(beam):\n    beam()\n")
+    result = run(pytester, "--beam-timeout", "0.001")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*BeamTimeout: beam1@localhost: * not ready after 0.001 s*"])
+
+
+@pytest.mark.beam
 def test_a_node_that_died_at_the_start_is_in_the_report(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_fails(beam):\n    beam('not a name')\n")
     result = run(pytester)
