@@ -102,6 +102,8 @@ class NodeConfig:
     connect_all: bool = True
     """Join the full mesh of ``:global`` (OTP's ``connect_all``)."""
     prevent_overlapping_partitions: bool = True
+    start_pg: bool = False
+    """Start the default scope of ``pg`` with the node (kernel's parameter of this name)."""
     creation: int | None = None
     """``None``: what EPMD gives, or a random one.  Tests fix it."""
     cookies: dict[str, bytes] = field(default_factory=dict)

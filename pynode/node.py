@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pynode.dist.seam import Peer
     from pynode.process.body import Body, CoroutineFunction
     from pynode.services.global_ import Global
+    from pynode.services.pg import Pg
     from pynode.services.rpc import Erpc, Rpc
 
 __all__ = ["Node"]
@@ -87,6 +88,7 @@ class Node:
         start_epmd: start an embedded EPMD where none runs.
         connect_all: take part in the full mesh of ``:global``.
         prevent_overlapping_partitions: as kernel's parameter of this name.
+        start_pg: start the default scope of :attr:`pg` with the node; else its first use does.
         cookies: other cookies for single peers, by node name.
         net_ticktime: seconds; peers silent for this long (give or take a quarter) are given up.
         timeouts, limits: see :mod:`pynode.config`.
@@ -110,6 +112,7 @@ class Node:
         start_epmd: bool = True,
         connect_all: bool = True,
         prevent_overlapping_partitions: bool = True,
+        start_pg: bool = False,
         cookies: dict[str, str | bytes] | None = None,
         net_ticktime: float | None = None,
         timeouts: Timeouts | None = None,
@@ -131,6 +134,7 @@ class Node:
             start_epmd=start_epmd,
             connect_all=connect_all,
             prevent_overlapping_partitions=prevent_overlapping_partitions,
+            start_pg=start_pg,
             cookies={str(peer): find_cookie(own) for peer, own in (cookies or {}).items()},
             timeouts=timeouts,
             limits=limits or Limits(),
@@ -278,6 +282,11 @@ class Node:
     def global_(self) -> Global:
         """The names of the cluster (``:global``)."""
         return self.services.global_
+
+    @property
+    def pg(self) -> Pg:
+        """Groups of processes (``:pg``)."""
+        return self.services.pg
 
     @property
     def rpc(self) -> Rpc:

@@ -21,6 +21,7 @@ from pynode.errors import NodeDown
 if TYPE_CHECKING:
     from pynode.node import Node
     from pynode.services.global_ import Global
+    from pynode.services.pg import Pg
     from pynode.services.rpc import Erpc, Rpc
     from pynode.terms import Atom, Pid
 
@@ -31,7 +32,7 @@ Namespace = TypeVar("Namespace")
 
 
 class BlockingNamespace(Generic[Namespace]):
-    """A namespace of the node (``global_``, ``rpc``, ``erpc``) whose methods block."""
+    """A namespace of the node (``global_``, ``pg``, ``rpc``, ``erpc``) whose methods block."""
 
     def __init__(self, thread: NodeThread, namespace: Namespace) -> None:
         self._thread = thread
@@ -217,6 +218,11 @@ class NodeThread:
     def global_(self) -> BlockingNamespace[Global]:
         """The names of the cluster."""
         return BlockingNamespace(self, self.node.global_)
+
+    @property
+    def pg(self) -> BlockingNamespace[Pg]:
+        """Groups of processes."""
+        return BlockingNamespace(self, self.node.pg)
 
     @property
     def rpc(self) -> BlockingNamespace[Rpc]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pynode.errors import CallExit, NodeDown, RemoteError
+from pynode.errors import NodeDown
 from pynode.terms import Atom, Pid
 
 from .functions import built_in_functions
@@ -14,6 +14,7 @@ from .global_.resolve import Methods
 from .global_.server import NameServer
 from .logger_proxy import LoggerProxy
 from .net_kernel import NetKernel
+from .pg import Pg
 from .rex import Rex
 from .rpc import Erpc, Rpc
 from .user import User
@@ -43,6 +44,7 @@ class Services:
         self._config = config
         self.erpc = Erpc(runtime)
         self.rpc = Rpc(runtime, self.erpc)
+        self.pg = Pg(runtime, net)
         self._global_processes: GlobalProcesses | None = None
 
     def start(self) -> None:
@@ -61,6 +63,8 @@ class Services:
         functions = built_in_functions(runtime, self.net_kernel, self.global_, methods)
         for (module, function, arity), found in functions.items():
             runtime.resolver.expose(found, module=module, name=function, arity=arity)
+        if self._config.start_pg:
+            self.pg.start()
         # These outlive the program's processes when the node stops.
         runtime.system.update(runtime.processes())
 
@@ -88,8 +92,4 @@ class Services:
     ) -> Any:
         """``rpc:call(Node, global, resolve_it, [Method, Name, TheirPid, OurPid])``."""
         arguments = [method, name, theirs, ours]
-        try:
-            answer = await self.rpc.call_as(process, node, "global", "resolve_it", arguments)
-        except RemoteError as error:
-            raise CallExit((error.kind, error.reason)) from error
-        return answer
+        return await self.rpc.call_as(process, node, "global", "resolve_it", arguments)
