@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from pynode.behaviours import GenServer, gen
-from pynode.errors import CallExit
+from pynode.errors import NO_REPLY, CallExit
 from pynode.process.process import Process
 from pynode.process.runtime import Runtime
 from pynode.terms import Pid, atom
@@ -60,7 +60,5 @@ class Silent(GenServer):
     """Never answers."""
 
     def handle_call(self, request: Any, caller: gen.Caller) -> Any:
-        from pynode.errors import NO_REPLY
-
         self.caller = caller
         return NO_REPLY

@@ -9,6 +9,7 @@ import pytest
 
 from pynode.behaviours import GenServer, gen, start
 from pynode.errors import (
+    NO_REPLY,
     CallExit,
     CallingSelf,
     CallTimeout,
@@ -62,11 +63,10 @@ DESTS = [
     ("echo", HERE),
     (atom.echo, atom(HERE)),
     ("global", b"name"),
-    (atom.wide, b"name"),
+    (Atom("global"), b"name"),
     ("via", "Elixir.Registry", b"name"),
     (atom.via, Atom("Elixir.Registry"), b"name"),
 ]
-DESTS[5] = (Atom("global"), b"name")
 
 
 @pytest.mark.parametrize("dest", DESTS, ids=repr)
@@ -140,8 +140,6 @@ async def test_a_timeout_leaves_nothing_behind(runtime: Runtime) -> None:
 
         def handle_call(self, request: Any, caller: gen.Caller) -> Any:
             self.callers.append(caller)
-            from pynode.errors import NO_REPLY
-
             return NO_REPLY
 
         def handle_cast(self, request: Any) -> None:

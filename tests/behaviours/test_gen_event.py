@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pynode.behaviours import GenEventHandler, GenEventManager, event_client as client, gen, start
+from pynode.behaviours.requests import send_request
 from pynode.errors import CallExit, NoProcess, RemoveHandler, StartError, Stop, SwapHandler
 from pynode.process.process import Process
 from pynode.process.runtime import Runtime
@@ -531,8 +532,6 @@ async def test_known_handlers_may_be_named_at_will(runtime: Runtime) -> None:
 
 
 async def test_requests_for_a_handler_can_be_sent_ahead(runtime: Runtime) -> None:
-    from pynode.behaviours.requests import send_request
-
     manager = await manager_of(runtime, Keeper)
     main: Process = runtime.main
     request = send_request(main, manager, (atom.call, atom.Keeper, 3), tag=main.pid)
