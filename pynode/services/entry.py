@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .evaluate import ERROR, evaluate
+from .evaluate import ERROR, Outcome, evaluate
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
 
-__all__ = ["execute_call", "execute_cast"]
+__all__ = ["execute_call", "execute_cast", "report"]
 
 logger = logging.getLogger("pynode.services")
 
@@ -33,6 +33,11 @@ async def execute_call(process: Process, ref: Any, module: Any, function: Any, a
 
 async def execute_cast(process: Process, module: Any, function: Any, args: Any) -> None:
     """Run a function whose result nobody waits for; a failure is logged."""
-    kind, value, stack = await evaluate(process, module, function, args)
+    report(await evaluate(process, module, function, args), module, function)
+
+
+def report(outcome: Outcome, module: Any, function: Any) -> None:
+    """Log the outcome of a cast, if it is an error."""
+    kind, value, stack = outcome
     if kind == ERROR:
         logger.error("cast of %s:%s failed: %r %r", module, function, value, list(stack))

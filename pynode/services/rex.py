@@ -12,9 +12,10 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.errors import NameError_
+from pynode.policy import Action
 from pynode.terms import Atom, Pid, atom
 
-from .entry import execute_cast
+from .entry import report
 from .evaluate import ERROR, RETURN, THROW, Outcome, evaluate
 from .service import NO_ANSWER, Service
 
@@ -48,7 +49,7 @@ class Rex(Service):
     ) -> None:
         own, self.process.group_leader = self.process.group_leader, self._leader(leader)
         try:
-            outcome = await evaluate(self.process, module, function, args)
+            outcome = await self._evaluate(self.process, module, function, args)
         finally:
             self.process.group_leader = own
         self.reply(caller, _rpc_result(outcome))
@@ -66,7 +67,7 @@ class Rex(Service):
             case (atom.cast, module, function, args, leader):
 
                 async def run(process: Process) -> None:
-                    await execute_cast(process, module, function, args)
+                    report(await self._evaluate(process, module, function, args), module, function)
 
                 self.runtime.spawn(run, group_leader=self._leader(leader))
 
@@ -95,11 +96,22 @@ class Rex(Service):
                 return self.runtime.node_name
         return atom.nonexisting_name, name
 
+    async def _evaluate(self, process: Process, module: Any, function: Any, args: Any) -> Outcome:
+        """Run a function if policy lets everybody who is connected run it.
+
+        A message does not tell which peer it came from, and the pid in it may be made up.
+        """
+        target = (module, function, len(args) if isinstance(args, list) else -1)
+        for peer in self.runtime.nodes.connected():
+            if not self.runtime.inbound.allowed(peer, Action.SPAWN, target):
+                return Outcome(ERROR, atom.notsup)
+        return await evaluate(process, module, function, args)
+
     def _spawn_call(self, answer: Any, request: Any) -> None:
         _, module, function, args, leader = request
 
         async def run(process: Process) -> None:
-            answer(_rpc_result(await evaluate(process, module, function, args)))
+            answer(_rpc_result(await self._evaluate(process, module, function, args)))
 
         self.runtime.spawn(run, group_leader=self._leader(leader))
 

@@ -12,6 +12,7 @@ Source: "The Erlang I/O Protocol" (stdlib user's guide).
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["User", "write_to_stdout"]
 
+logger = logging.getLogger("pynode.services")
+
 _ERROR: Final = (atom.error, atom.request)
+_TERMINATED: Final = (atom.error, atom.terminated)
 _LATIN1: Final = atom.latin1
 _MOST_REQUESTS: Final = 10_000
 
@@ -49,7 +53,14 @@ class User(Service):
         """``{io_request, From, ReplyAs, Request}``."""
         match message:
             case (tag, Pid() as sender, reply_as, request) if tag == atom.io_request:
-                self.send(sender, (atom.io_reply, reply_as, self.request(request)))
+                self.send(sender, (atom.io_reply, reply_as, self._answer(request)))
+
+    def _answer(self, request: Any) -> Any:
+        try:
+            return self.request(request)
+        except Exception:  # stdout closed, or of an encoding that lacks the character
+            logger.exception("the group leader could not carry out a request")
+            return _TERMINATED
 
     def request(self, request: Any) -> Any:
         """Carry out one request; return what goes into ``io_reply``."""

@@ -109,6 +109,11 @@ async def test_policy_is_asked_about_the_function_that_erpc_calls(beam: Any, py_
         result = await ex.aeval(caught, Node=node.name, M=atom.calc, F=atom.double, A=[1])
         assert result == (atom.error, (atom.erpc, atom.notsup))
         assert await ex.aeval(caught, Node=node.name, M=atom.erlang, F=atom.node, A=[]) == node.name
+        match await ex.arpc("rpc", "block_call", [node.name, atom.calc, atom.double, [1]]):
+            case (atom.badrpc, (atom.EXIT, (atom.notsup, []))):
+                pass
+            case other:
+                pytest.fail(repr(other))
 
 
 async def test_sbcast_and_block_call_reach_rex(beam: Any, py_node: Any) -> None:

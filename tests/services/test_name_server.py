@@ -103,11 +103,26 @@ def test_a_greeting_is_acknowledged_and_given_to_the_locker(server: Any, host: H
     assert server.pending == {PEER: 8}
 
 
-def test_a_greeting_before_nodeup_waits_for_it(server: NameServer, host: Host) -> None:
+def test_who_is_not_connected_cannot_greet(server: NameServer, host: Host) -> None:
+    greet(server, tag=5)
+    handle_message(server, (CAST, (atom.in_sync, PEER, True)))
+    assert host.done == []
+    assert server.synced == []
+
+
+def test_a_greeting_without_a_session_begins_one(server: NameServer, host: Host) -> None:
+    server.nodeup(PEER)
+    handle_message(server, (CAST, (atom.in_sync, PEER, True)))
+    greet(server, tag=5)
+    assert len(host.sent("cast", "init_connect")) == 2
+    assert host.sent("send", "init_connect_ack") == [(atom.init_connect_ack, ME, 5, 102)]
+
+
+def test_a_known_node_is_not_joined_again(server: NameServer, host: Host) -> None:
+    server.known[PEER] = 8
+    server.nodeup(PEER)
     greet(server, tag=5)
     assert host.done == []
-    server.nodeup(PEER)
-    assert host.sent("send", "init_connect_ack") == [(atom.init_connect_ack, ME, 5, 101)]
 
 
 def test_a_second_greeting_cancels_both_and_begins_again(server: NameServer, host: Host) -> None:
@@ -332,6 +347,7 @@ def test_external_names_are_carried(server: NameServer, host: Host) -> None:
 
 def test_sync_answers_when_all_are_in_sync_or_gone(server: NameServer, host: Host) -> None:
     caller = (pid(8), atom.tag)
+    server.nodeup(PEER)
     handle_call(server, caller, (atom.sync, [ME, PEER, THIRD]))
     assert host.answers == []
     handle_message(server, (CAST, (atom.in_sync, PEER, True)))

@@ -15,6 +15,7 @@ from pynode.process.runtime import Runtime
 from pynode.services import Services
 from pynode.services.user import User
 from pynode.terms import Atom, ImproperList, Pid, atom, charlist
+from pynode.testing import eventually
 
 ME = Atom("py@test")
 GLOBAL = atom("global")
@@ -122,6 +123,28 @@ async def test_rubbish_does_not_end_the_processes(services: Services, runtime: R
     assert ended in ([], [runtime.main.pid])
 
 
+@pytest.mark.parametrize("which", ["locker", "registrar"])
+async def test_a_killed_helper_is_replaced(
+    services: Services, runtime: Runtime, which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    processes = services._global_processes
+    assert processes is not None
+
+    def pid() -> Pid | None:
+        return services.name_server.locker if which == "locker" else processes.registrar.pid
+
+    before = pid()
+    assert before is not None
+    runtime.exit(runtime.main, before, atom.kill)
+    await eventually(lambda: pid() != before)
+    assert which in caplog.text
+    # A made-up report of its end changes nothing.
+    now = pid()
+    runtime.send(runtime.main, "global_name_server", (atom.EXIT, now, atom.gone))
+    assert await services.global_.register_name(b"still", runtime.spawn(None).pid)
+    assert pid() == now
+
+
 # --------------------------------------------------------------------------- the small ones
 
 
@@ -196,6 +219,16 @@ async def test_the_group_leader_answers_everything(runtime: Runtime) -> None:
     assert written[3:] == ["1", "3"]
     geometry = (atom.get_geometry, atom.columns)
     assert await ask(runtime, leader, geometry) == (atom.error, atom.enotsup)
+
+
+async def test_a_leader_that_cannot_write_says_so(runtime: Runtime) -> None:
+    def broken(text: str) -> None:
+        raise BrokenPipeError
+
+    runtime.unregister("user")
+    leader = User(runtime, broken).process.pid
+    answer = await ask(runtime, leader, (atom.put_chars, atom.unicode, b"x"))
+    assert answer == (atom.error, atom.terminated)
 
 
 async def test_new_processes_have_the_group_leader(services: Services, runtime: Runtime) -> None:

@@ -28,7 +28,7 @@ from .tables import GLOBAL
 from .wire import VERIFY_CONNECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .locking import LockId
     from .ports import Ports
@@ -63,6 +63,7 @@ class Locker:
         ports: Ports,
         locks: LockTable,
         lock_is_set: Callable[[Atom, Any, LockId], None],
+        known: Iterable[Atom] = (),
     ) -> None:
         self._ports = ports
         self._locks = locks
@@ -70,7 +71,7 @@ class Locker:
         #: Peers on our own host, which are served first, and the others.
         self._local: list[Rival] = []
         self._remote: list[Rival] = []
-        self._known: list[Atom] = []
+        self._known: list[Atom] = list(known)
         self._just_synced = False
         self._host = ports.node.name.partition("@")[2]
 

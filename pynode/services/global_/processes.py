@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours import gen
-from pynode.errors import CallExit, ConnectError, NodeDown, PeerBusy
+from pynode.errors import ConnectError, NodeDown, PeerBusy, PynodeError
 from pynode.terms import Atom, Pid, Reference, atom
 
 from .dispatch import handle_message
@@ -39,11 +39,13 @@ logger = logging.getLogger("pynode.global")
 SERVER_NAME: Final = atom.global_name_server
 _GEN_CALL: Final = atom("$gen_call")
 _GEN_CAST: Final = atom("$gen_cast")
+_EXIT: Final = atom("EXIT")
+_SHUTDOWN: Final = atom.shutdown
 _NODEUP: Final = atom.nodeup
 _NODEDOWN: Final = atom.nodedown
 
-#: ``resolve(process, node, method, name, theirs, ours)``: ask ``node``; raises CallExit children
-#: or RemoteError where it cannot answer.
+#: ``ask(process, node, method, name, theirs, ours)``: have ``node`` resolve a conflict; raises a
+#: :class:`PynodeError` where it cannot answer.
 AskNode = Callable[["Process", Atom, Any, Any, Pid, Pid], Coroutine[Any, Any, Any]]
 
 
@@ -117,9 +119,8 @@ class GlobalProcesses:
             creation_id=(random.getrandbits(27) << 32) + runtime.creation,
         )
         self.process = runtime.spawn(self, name=SERVER_NAME.name, trap_exit=True)
-        self._locker = runtime.spawn(self._run_locker, link_to=self.process.pid)
-        self.registrar = runtime.spawn(self._run_registrar, link_to=self.process.pid)
-        self.server.locker = self._locker.pid
+        self._start_locker()
+        self._start_registrar()
 
     # ------------------------------------------------------------------ the name server's body
 
@@ -144,8 +145,8 @@ class GlobalProcesses:
                     self.server.nodeup(node)
                 case (tag, Atom() as node) if tag == _NODEDOWN:
                     self.server.nodedown(node)
-                case (atom.EXIT, _, _):
-                    pass
+                case (tag, Pid() as pid, reason) if tag == _EXIT:
+                    self._helper_ended(pid, reason)
                 case (atom.prepare_shutdown, Pid() as sender, ref):
                     self.server.prepare_shutdown()
                     self.runtime.send(process, sender, (ref, atom.ok))
@@ -155,14 +156,40 @@ class GlobalProcesses:
             logger.exception("global_name_server: could not handle %r", message)
 
     def terminated(self, process: Process, reason: Any) -> None:
-        """Body: nothing to clean up."""
+        """Body: OTP's whole node would go down now."""
+        if reason != _SHUTDOWN:
+            logger.critical("global_name_server was ended: %r; this node has no global", reason)
 
     # ------------------------------------------------------------------ locker, registrar
 
+    def _start_locker(self) -> None:
+        self._locker = self.runtime.spawn(self._run_locker, link_to=self.process.pid)
+        self.server.locker = self._locker.pid
+
+    def _start_registrar(self) -> None:
+        #: Takes gen calls, see :meth:`_run_registrar`.
+        self.registrar = self.runtime.spawn(self._run_registrar, link_to=self.process.pid)
+
+    def _helper_ended(self, pid: Pid, reason: Any) -> None:
+        """Replace the locker or the registrar, should somebody have killed it.
+
+        Its locks are free as soon as the name servers have its DOWN.
+        """
+        if reason == _SHUTDOWN or pid.node != self.runtime.node_name:
+            return
+        if pid == self._locker.pid and not self._locker.alive:
+            logger.error("global: the locker was ended: %r", reason)
+            self._start_locker()
+            self.server.restart_all()
+        elif pid == self.registrar.pid and not self.registrar.alive:
+            logger.error("global: the registrar was ended: %r", reason)
+            self._start_registrar()
+
     async def _run_locker(self, process: Process) -> None:
         process.trap_exit = True
+        server = self.server
         ports = ProcessPorts(process)
-        await Locker(ports, self.server.locks, self.server.lock_is_set).run()
+        await Locker(ports, server.locks, server.lock_is_set, server.known).run()
 
     async def _run_registrar(self, process: Process) -> None:
         """Answer ``{register | re_register, Name, Pid, Method}`` and ``{unregister, Name}``."""
@@ -257,7 +284,7 @@ class GlobalProcesses:
         async def ask(where: Atom, method: Any, name: Any, theirs: Pid, ours: Pid) -> Any:
             try:
                 return await self._ask(process, where, method, name, theirs, ours)
-            except CallExit as error:
+            except PynodeError as error:  # the session must go on, whatever it is
                 raise Unanswered(error) from error
 
         found = await exchange_names(self.server.names, self.runtime.node_name, node, names, ask)

@@ -18,7 +18,6 @@ __all__ = [
     "Malformed",
     "Named",
     "Operation",
-    "parse_externals",
     "parse_extra",
     "parse_known",
     "parse_named",
@@ -56,7 +55,7 @@ def _items(term: Any) -> list[Any]:
 
 
 def parse_named(term: Any) -> list[Named]:
-    """Read ``[{Name, Pid, Method}]``.
+    """Read ``[{Name, Pid, Method}]``; or ``[{Name, Pid, RegNode}]``, external names.
 
     Raises:
         Malformed: it is something else.
@@ -69,11 +68,6 @@ def parse_named(term: Any) -> list[Named]:
             case _:
                 raise Malformed(item)
     return result
-
-
-def parse_externals(term: Any) -> list[Named]:
-    """Read ``[{Name, Pid, RegNode}]``."""
-    return parse_named(term)
 
 
 def parse_operations(term: Any) -> list[Operation]:
