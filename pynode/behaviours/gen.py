@@ -14,6 +14,7 @@ Source: stdlib's ``gen``, ``gen_server`` and ``proc_lib``.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +35,14 @@ from pynode.behaviours.words import (
     TERMINATE,
     TIMEOUT,
 )
-from pynode.errors import CallExit, CallingSelf, CallTimeout, NoConnection, NoProcess
+from pynode.errors import (
+    CallExit,
+    CallingSelf,
+    CallTimeout,
+    NameError_,
+    NoConnection,
+    NoProcess,
+)
 from pynode.terms import Atom, ImproperList, Pid, Reference, identical
 
 if TYPE_CHECKING:
@@ -250,8 +258,13 @@ def reply(process: Process, caller: Caller | tuple[Any, Any], value: Any) -> Non
     """Send ``{Tag, value}`` to the caller (``gen:reply/2``); ``caller`` may be a bare ``From``."""
     pid, tag = caller.term if type(caller) is Caller else caller  # type: ignore[misc]
     runtime: Runtime = process.runtime
-    address = None if type(tag) is Reference else alias_in(tag)
-    runtime.send(process, pid if address is None else address, (tag, value))
+    address = pid if type(tag) is Reference else alias_in(tag) or pid
+    if type(address) is Pid or type(address) is Reference:
+        runtime.send(process, address, (tag, value))
+        return
+    # A peer may have sent anything as From; as in OTP that harms nobody but the caller.
+    with suppress(TypeError, NameError_):
+        runtime.send(process, address, (tag, value))
 
 
 # --------------------------------------------------------------------------- many nodes

@@ -422,6 +422,19 @@ async def test_replies_go_to_the_alias_or_to_the_pid(runtime: Runtime) -> None:
         assert await receive(main) == (tag, atom.hi)
 
 
+async def test_a_from_that_is_rubbish_harms_nobody(runtime: Runtime) -> None:
+    main = runtime.main
+    pid = await start(runtime, Echo)
+    senders: list[Any] = [1, b"x", [], None, "nobody", ("nobody", runtime.node_name), ("a", 1, 2)]
+    for sender in senders:
+        for label in ("$gen_call", "system"):
+            runtime.send(main, pid, (atom(label), (sender, runtime.make_ref()), atom.get_state))
+    runtime.register("main", main.pid)
+    runtime.send(main, pid, (atom("$gen_call"), (atom.main, 1), atom.hi))  # a name will do
+    assert await receive(main) == (1, atom.hi)
+    assert await gen.call(main, pid, atom.hi) == atom.hi
+
+
 async def test_a_reply_that_is_no_term_ends_the_server(runtime: Runtime) -> None:
     class Odd(GenServer):
         def handle_call(self, request: Any, caller: gen.Caller) -> Any:
