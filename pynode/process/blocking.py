@@ -31,7 +31,7 @@ T = TypeVar("T")
 class _Request:
     """One call that a thread waits for."""
 
-    __slots__ = ("args", "done", "error", "function", "kwargs", "process", "result")
+    __slots__ = ("args", "context", "done", "error", "function", "kwargs", "process", "result")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class _Request:
         self.function = function
         self.args = args
         self.kwargs = kwargs
+        # Several threads' requests are served in one go, each in the context of its own thread.
+        self.context = contextvars.copy_context()
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
@@ -84,7 +86,7 @@ class Marshal:
     def wait(self, process: Process, awaitable: Awaitable[T]) -> T:
         """Await ``awaitable`` on the loop, as ``process``, and return its result here."""
         request = _Request(process, self._begin, (), {})
-        request.args = (request, awaitable, contextvars.copy_context())
+        request.args = (request, awaitable)
         try:
             return self._ask(request)  # type: ignore[no-any-return]
         finally:
@@ -113,7 +115,7 @@ class Marshal:
                     return
                 request = self._queue[0]
             try:
-                result = request.function(*request.args, **request.kwargs)
+                result = request.context.run(request.function, *request.args, **request.kwargs)
             except BaseException as error:
                 request.settle(None, error)
             else:
@@ -124,14 +126,15 @@ class Marshal:
                     return  # closed meanwhile
                 self._queue.popleft()
 
-    def _begin(
-        self, request: _Request, awaitable: Awaitable[Any], context: contextvars.Context
-    ) -> Any:
+    def _begin(self, request: _Request, awaitable: Awaitable[Any]) -> Any:
+        if not request.process.alive:
+            raise asyncio.CancelledError
+
         async def run() -> Any:
             return await awaitable
 
         name = f"pynode wait of {request.process.pid!r}"
-        task = self._runtime.loop.create_task(run(), name=name, context=context)
+        task = self._runtime.loop.create_task(run(), name=name)
         self.tasks[task] = request
         task.add_done_callback(self._ended)
         return _PENDING

@@ -118,9 +118,12 @@ class CallSlot(Monitor):
         return self._value
 
     def add_done_callback(self, callback: Callable[[CallSlot], object]) -> None:
-        """Call ``callback(slot)`` synchronously when the slot is decided or closed, or now."""
+        """Call ``callback(slot)`` synchronously when the slot is decided or closed, or now.
+
+        What it raises goes to the loop's exception handler.
+        """
         if self.done:
-            callback(self)
+            self._tell(callback)
             return
         if self._callbacks is None:
             self._callbacks = []
@@ -182,7 +185,15 @@ class CallSlot(Monitor):
             waiter.wake()
         callbacks, self._callbacks = self._callbacks, None
         for callback in callbacks or ():
+            self._tell(callback)
+
+    def _tell(self, callback: Callable[[CallSlot], object]) -> None:
+        try:
             callback(self)
+        except Exception as error:
+            self.process.runtime.loop.call_exception_handler(
+                {"message": f"a callback of a call of {self.process!r} failed", "exception": error}
+            )
 
 
 _BY_REASON: Final[dict[Any, type[CallExit]]] = {NOPROC: NoProcess, NOCONNECTION: NoConnection}

@@ -32,12 +32,13 @@ _log = logging.getLogger("pynode.process")
 class Deaths:
     """Exit signals and their consequences."""
 
-    __slots__ = ("_queue", "_runtime", "_working", "zombies")
+    __slots__ = ("_interrupt", "_queue", "_runtime", "_working", "zombies")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._queue: deque[Process] = deque()
         self._working = False
+        self._interrupt: BaseException | None = None
         #: Dead processes whose coroutine has not ended yet.
         self.zombies: set[Process] = set()
 
@@ -75,6 +76,9 @@ class Deaths:
                 self._consequences(self._queue.popleft())
         finally:
             self._working = False
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
 
     def _consequences(self, process: Process) -> None:
         runtime = self._runtime
@@ -99,7 +103,9 @@ class Deaths:
         if process.body is not None:
             try:
                 process.context.copy().run(process.body.terminated, process, reason)
-            except Exception:
+            except (KeyboardInterrupt, SystemExit) as interrupt:
+                self._interrupt = interrupt  # raised when everybody has been told
+            except BaseException:
                 _log.exception("terminated of %r failed", process)
 
     def bury(self, process: Process, task: ProcessTask) -> None:

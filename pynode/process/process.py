@@ -163,18 +163,13 @@ class Process:
         """
         if self.held_by is not None or not self.alive or self._used_up():
             await self._give_way()
-        mailbox = self.mailbox
-        if mailbox is not None:
-            message = mailbox.find(match, self.receivers, text=text)
+        if self.mailbox is not None:
+            message = self.mailbox.find(match, self.receivers, text=text)
             if message is not NOTHING:
                 return message
         if timeout is not None and timeout <= 0:
             raise TimeoutError("no such message")
-        return await self._wait_for_message(match, timeout, text)
-
-    async def _wait_for_message(
-        self, match: Match | None, timeout: float | None, text: bool
-    ) -> Any:
+        # From here on in the same frame: a second one would make each process that waits larger.
         runtime = self.runtime
         receiver = Receiver(runtime.loop)
         if self.mailbox is not None and self.mailbox.saved is not None:

@@ -508,13 +508,14 @@ class Runtime(Signals):
         self.nodes.up(peer)
 
     def control(self, peer: Peer, message: Control, payload: Payload | None) -> None:
-        """One signal, in the order of arrival.
+        """One signal, in the order of arrival; nothing once the node has stopped.
 
         Raises:
             FrameError: it breaks the protocol; costs the connection.
             DecodeError: its payload is no term, or one beyond the limits; costs the connection.
         """
-        self.inbound.control(peer, message, payload)
+        if not self.stopped:
+            self.inbound.control(peer, message, payload)
 
     def peer_down(self, node: Atom, peer: Peer | None, reason: Any) -> None:
         """A connection is lost, or an automatic one failed: exits, downs, then nodedowns."""

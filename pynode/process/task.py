@@ -20,7 +20,7 @@ import asyncio
 import types
 from asyncio import CancelledError
 from asyncio.tasks import _enter_task, _leave_task
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class ProcessTask:
         "_fut_waiter",
         "_must_cancel",
         "_name",
+        "_soon",
         "_throw",
         "_waiter",
         "_zombie_awaits",
@@ -68,6 +69,7 @@ class ProcessTask:
         self._fut_waiter: Any = None
         self._waiter: Waiter | None = None
         self._must_cancel = False
+        self._soon = False
         self._cancel_message: Any = None
         self._cancels = 0
         self._throw: BaseException | None = None
@@ -130,7 +132,8 @@ class ProcessTask:
             if self._must_cancel:
                 self.make_runnable()
         elif yielded is None:
-            self.process.runtime.loop.call_soon(self.make_runnable)
+            self._soon = True
+            self.process.runtime.loop.call_soon(self._next_round)
         elif getattr(yielded, "_asyncio_future_blocking", None):
             self._wait_for_future(yielded)
         else:
@@ -138,6 +141,10 @@ class ProcessTask:
                 f"a coroutine of {self.process!r} awaited what asyncio cannot wait for: {yielded!r}"
             )
             self.make_runnable()
+
+    def _next_round(self) -> None:
+        self._soon = False
+        self.make_runnable()
 
     def _wait_for_future(self, future: Any) -> None:
         future._asyncio_future_blocking = False
@@ -194,7 +201,7 @@ class ProcessTask:
             return
         self._must_cancel = True
         self._cancel_message = msg
-        if not self.stepping:
+        if not self.stepping and not self._soon:  # it is going to be stepped, and only once
             self.make_runnable()
 
     def cancelling(self) -> int:
@@ -290,10 +297,11 @@ class Waiter:
     harm.  A wake may be for nothing: check, :meth:`rearm`, and wait again.
     """
 
-    __slots__ = ("_future", "_task", "_woken")
+    __slots__ = ("_future", "_task", "_woken", "_yielded")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._woken = False
+        self._yielded = False
         task = asyncio.current_task(loop)
         self._task: ProcessTask | None = None
         self._future: asyncio.Future[None] | None = None
@@ -318,18 +326,30 @@ class Waiter:
     def rearm(self, loop: asyncio.AbstractEventLoop) -> None:
         """Make it good for another wait of the same waiting party."""
         self._woken = False
+        self._yielded = False
         if self._task is None:
             self._future = loop.create_future()
 
-    def __await__(self) -> Generator[Any, None, None]:
+    # What is awaited in a stepped process is the waiter itself, as an iterator that yields itself
+    # once: a generator for it would be the largest part of a process that waits.
+
+    def __await__(self) -> Generator[Any, Any, None]:
         task = self._task
         if task is None:
-            yield from self._future.__await__()  # type: ignore[union-attr]
-            return
+            return self._future.__await__()  # type: ignore[union-attr]
         if not task.process.alive:
-            yield from _as_zombie(self, task)
-        if not self._woken:
-            yield self
+            return _as_zombie(self, task)
+        return self  # type: ignore[return-value]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Waiter:
+        if self._woken or self._yielded:
+            self._yielded = False
+            raise StopIteration
+        self._yielded = True
+        return self
 
 
 def _as_zombie(waiter: Waiter, task: ProcessTask) -> Generator[Any, None, None]:

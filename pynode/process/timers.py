@@ -7,6 +7,7 @@ cancelled ones.  Times are seconds of :func:`time.monotonic`.
 
 from __future__ import annotations
 
+import contextvars
 import heapq
 from collections.abc import Callable
 from time import monotonic
@@ -51,10 +52,12 @@ class Timer:
 class TimerHeap:
     """All timers of one runtime."""
 
-    __slots__ = ("_cancelled", "_entries", "_handle", "_loop", "_number", "_wake_at")
+    __slots__ = ("_cancelled", "_context", "_entries", "_handle", "_loop", "_number", "_wake_at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        #: Not that of whoever asks for a timer, which would be kept alive by it.
+        self._context = contextvars.Context()
         self._entries: list[tuple[float, int, Timer]] = []
         self._number = 0
         self._cancelled = 0
@@ -96,7 +99,9 @@ class TimerHeap:
         if self._handle is not None:
             self._handle.cancel()
         self._wake_at = when
-        self._handle = self._loop.call_later(max(0.0, when - monotonic()), self._fire)
+        self._handle = self._loop.call_later(
+            max(0.0, when - monotonic()), self._fire, context=self._context
+        )
 
     def _fire(self) -> None:
         self._handle = None

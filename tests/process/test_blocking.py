@@ -309,3 +309,42 @@ def test_a_thread_that_outlives_its_loop() -> None:
     go_on.set()
     worker.thread.join(DEADLINE)
     assert not worker.thread.is_alive()
+
+
+async def test_each_thread_acts_as_its_own_process(runtime: Runtime) -> None:
+    def function() -> Any:
+        ready.wait(DEADLINE)
+        return current.self_(), current.wait(who()), current.act(lambda process: process.pid)
+
+    async def who() -> Any:
+        return current.self_()
+
+    async def body(process: Process) -> Any:
+        return process.pid, await process.run_blocking(function)
+
+    ready = threading.Barrier(4)
+    for pid, told in await asyncio.gather(*(run(runtime, body) for _ in range(4))):
+        assert told == (pid, pid, pid)
+
+
+async def test_a_wait_that_comes_after_the_end(runtime: Runtime) -> None:
+    def function() -> None:
+        started.set()
+        go_on.wait(DEADLINE)
+        try:
+            current.wait(asyncio.sleep(60))
+        except asyncio.CancelledError:
+            notes.append("cancelled")
+        ended.set()
+
+    async def body(process: Process) -> None:
+        await process.run_blocking(function)
+
+    notes: list[str] = []
+    started, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    process = runtime.spawn(body)
+    await until(started.is_set)
+    runtime.exit(runtime.main, process.pid, atom.kill)
+    go_on.set()
+    await until(ended.is_set)
+    assert notes == ["cancelled"]

@@ -229,3 +229,18 @@ async def test_flush(runtime: Runtime) -> None:
     runtime.send(main, main.pid, (1, 2))
     assert runtime.demonitor(main, fired, flush=True)
     assert await main.receive(timeout=0) == (1, 2)
+
+
+async def test_a_callback_that_fails_harms_nobody(runtime: Runtime) -> None:
+    def fails(slot: CallSlot) -> None:
+        raise ValueError("callback")
+
+    contexts: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: contexts.append(context))
+    slot = runtime.open_call(runtime.main, runtime.spawn(None).pid)
+    slot.add_done_callback(fails)
+    slot.close()
+    slot.add_done_callback(fails)
+    loop.set_exception_handler(None)
+    assert len(contexts) == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pynode.errors import ProcessDead
+from pynode.errors import Exit, ProcessDead
 from pynode.process import Process, Runtime
 from pynode.process.task import ZOMBIE_AWAITS
 from pynode.terms import Atom, atom
@@ -209,3 +209,24 @@ async def test_exits_of_terminated_are_worked_off(runtime: Runtime) -> None:
     process = runtime.spawn(Chain())
     runtime.exit(runtime.main, process.pid, atom.bye)
     assert alive == [False]
+
+
+@pytest.mark.parametrize("error", [Exit(1), asyncio.CancelledError(), KeyboardInterrupt()])
+async def test_whatever_terminated_raises_everybody_is_told(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    class Failing(Recording):
+        def terminated(self, process: Process, reason: Any) -> None:
+            runtime.exit(runtime.main, next_one.pid, atom.kill)
+            raise error
+
+    next_one = runtime.spawn(None)
+    process = runtime.spawn(Failing())
+    ref = runtime.monitor(runtime.main, next_one.pid)
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            runtime.exit(runtime.main, process.pid, atom.bye)
+    else:
+        runtime.exit(runtime.main, process.pid, atom.bye)
+        assert "terminated" in caplog.text
+    assert (await runtime.main.receive(timeout=0))[1] == ref

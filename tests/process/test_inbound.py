@@ -408,3 +408,15 @@ def test_decisions() -> None:
     policy = deny(Action.LINK)
     assert policy(PEER, Action.LINK, THERE) == Deny("denied")
     assert policy(PEER, Action.SEND, THERE) is ALLOW
+
+
+async def test_nothing_happens_once_the_node_has_stopped(
+    runtime: Runtime, here: Process, out: Recorder
+) -> None:
+    await runtime.stop(0)
+    out.take()
+    control(runtime, c.Monitor(THERE, Atom("nobody"), REF))
+    control(runtime, c.SpawnRequest(REF, THERE, LEADER, (atom.m, atom.f, 0), [atom.x]), [])
+    runtime.peer_drained(FAR)
+    runtime.peer_down(FAR, PEER, atom.bye)
+    assert out.take() == []

@@ -266,3 +266,16 @@ async def test_one_process_awaits_another(runtime: Runtime) -> None:
         return await runtime.main.receive(timeout=10)
 
     assert await run(runtime, body) == 1
+
+
+async def test_a_cancel_during_sleep_0_steps_once(runtime: Runtime) -> None:
+    async def body(process: Process) -> Any:
+        task: Any = asyncio.current_task()
+        asyncio.get_running_loop().call_soon(task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.001, future.set_result, 1)
+        return await future
+
+    assert await run(runtime, body) == 1
