@@ -39,7 +39,7 @@ class Limits:
     """Longest term after reassembly of fragments, or after decompression."""
     depth: int = 10_000
     """Deepest nesting of a decoded or encoded term."""
-    elements: int = 64_000_000
+    elements: int = 16_000_000
     """Most elements of all containers of one term together."""
     pending_fragments: int = 256
     """Most unfinished fragment sequences of one connection."""

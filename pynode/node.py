@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
 
 from pynode.behaviours import gen
+from pynode.behaviours.clients import AgentClient, Gen, GenEvent, Sys
 from pynode.behaviours.start import start as start_server
 from pynode.behaviours.words import NORMAL
 from pynode.config import Limits, NodeConfig, Timeouts, find_cookie, full_name, has_long_host
@@ -142,6 +143,11 @@ class Node:
         #: The node's name, an :class:`Atom` as in pids and messages.
         self.name: Final = Atom(name)
         self.telemetry: Final = Telemetry()
+        #: The clients of behaviours, as whoever acts.
+        self.gen_server: Final = Gen(self.actor)
+        self.gen_event: Final = GenEvent(self.actor)
+        self.agent: Final = AgentClient(self.actor)
+        self.sys: Final = Sys(self.actor)
         self._policy = policy
         self._net: Net | None = None
         self._runtime: Runtime | None = None

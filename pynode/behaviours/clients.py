@@ -20,7 +20,22 @@ from pynode.process.current import process as _current
 if TYPE_CHECKING:
     from pynode.process.process import Process
 
-__all__ = ["AgentClient", "Gen", "GenEvent", "Sys", "agent", "gen_event", "gen_server", "sys_"]
+__all__ = [
+    "AgentClient",
+    "Gen",
+    "GenEvent",
+    "Sys",
+    "abcast",
+    "agent",
+    "call",
+    "cast",
+    "gen_event",
+    "gen_server",
+    "multi_call",
+    "send_request",
+    "stop",
+    "sys_",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -120,3 +135,10 @@ gen_server: Final = Gen(_current)
 gen_event: Final = GenEvent(_current)
 agent: Final = AgentClient(_current)
 sys_: Final = Sys(_current)
+#: What every program with servers uses, by its bare name.
+call: Final = gen_server.call
+cast: Final = gen_server.cast
+multi_call: Final = gen_server.multi_call
+abcast: Final = gen_server.abcast
+send_request: Final = gen_server.send_request
+stop: Final = gen_server.stop
