@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "Dial", "Reception"]
 
 _STATUS_WAIT: Final = "its own attempt was to come (status nok), and did not"
+#: How long to wait for a peer's own attempt, in seconds, before it is asked again.
+NOK_PATIENCE: Final = 1.0
 
 
 class Attempt:
@@ -155,13 +157,26 @@ class Attempt:
 
 
 class Dial(Attempt):
-    """An attempt of our own: a task until the socket is connected, then callbacks."""
+    """An attempt of our own: a task until the socket is connected, then callbacks.
 
-    __slots__ = ("_task",)
+    After the status ``nok`` the peer's own attempt is awaited, and takes this one's place.  A
+    peer may say nok and have none: what it took for one was an earlier connection of ours that
+    it had not yet found dead.  So it is asked again every :data:`NOK_PATIENCE`; where its own
+    attempt is real, that only brings another nok.
+    """
+
+    __slots__ = ("_give_up", "_refused", "_task")
 
     def __init__(self, net: Net, node: str) -> None:
         super().__init__(net, node)
-        self._task = net.own_task(self._run(), f"pynode-dial {net.config.name} to {node}")
+        #: The peer said nok, and when that is no longer believed.
+        self._refused = False
+        self._give_up: float | None = None
+        self._start()
+
+    def _start(self) -> None:
+        net = self.net
+        self._task = net.own_task(self._run(), f"pynode-dial {net.config.name} to {self.node}")
 
     def abort(self) -> None:
         """End it without a word."""
@@ -251,15 +266,31 @@ class Dial(Attempt):
             elif event.status is Status.NOK:
                 # It closes its end now, and that means nothing: what counts is its own attempt.
                 self.channel.pause()
+                self._await_theirs()
+
+    def _await_theirs(self) -> None:
+        """Begin to wait for the peer's own attempt; :meth:`_expire` asks again, or gives up."""
+        loop, setup = self.net.loop, self.net.config.timeouts.setup
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._give_up is None and setup is not None:
+            self._give_up = loop.time() + setup
+        self._refused = True
+        patience = NOK_PATIENCE if setup is None else min(NOK_PATIENCE, setup / 4)
+        self._deadline = loop.call_later(patience, self._expire)
 
     def _expire(self) -> None:
-        assert self.handshake is not None  # noqa: S101
+        if not self._refused:
+            super()._expire()
+            return
         assert self.channel is not None  # noqa: S101
-        if not self.channel.reading:
+        if self._give_up is not None and self.net.loop.time() >= self._give_up:
             seconds = self.net.config.timeouts.setup
             self._fail(ConnectTimeout(self.node, f"{_STATUS_WAIT} within {seconds} s"))
             return
-        super()._expire()
+        self._refused = False
+        self.channel.close()
+        self._start()
 
 
 class Reception(Attempt):

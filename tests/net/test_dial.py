@@ -210,10 +210,47 @@ async def test_not_allowed(make_net: MakeNet, register: Register) -> None:
 
 
 async def test_nok_and_nobody_comes(make_net: MakeNet, register: Register) -> None:
-    net = await make_net("me@localhost", timeouts={"setup": 0.4})
-    error = await _talk(net, register, message(b"snok"), hang_up=True)
+    """It is asked again until the deadline, for its nok may have been a mistake."""
+    net = await make_net("me@localhost", timeouts={"setup": 0.8})
+    asked = 0
+    async with ScriptServer() as server:
+        register("peer", server.port)
+        dialling = asyncio.create_task(failure(net), name="test-dial")
+
+        async def answer() -> None:
+            nonlocal asked
+            while True:
+                script = await server.script()
+                await script.read()
+                script.write(b"snok")
+                await script.close()
+                asked += 1
+
+        answering = asyncio.create_task(answer(), name="test-answer")
+        error = await dialling
+        answering.cancel()
+        await asyncio.wait([answering])
     assert type(error) is ConnectTimeout
     assert "nok" in str(error)
+    assert asked > 1
+
+
+async def test_nok_by_mistake(make_net: MakeNet, register: Register) -> None:
+    """What waits for the connection goes out when the peer takes the next attempt."""
+    net = await make_net("me@localhost", timeouts={"setup": 2.0})
+    async with ScriptServer() as server:
+        register("peer", server.port)
+        send(net, PEER, b"not lost")
+        script = await server.script()
+        await script.read()
+        script.write(b"snok")
+        await script.close()
+        script = await server.script()
+        await script.accept_hands(PEER)
+        assert b"not lost" in await script.read_frame()
+        await script.close()
+        await recorder(net).until_down(PEER)
+    assert recorder(net).of("up") == [(PEER,)]
 
 
 async def test_nok_and_the_peers_own_attempt(make_net: MakeNet, register: Register) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -451,10 +452,11 @@ async def test_epmd_reads_the_embedded_one(make_net: MakeNet) -> None:
 
 
 @pytest.mark.beam
-async def test_a_beam_registers_with_the_embedded_one(epmd: EpmdServer) -> None:
-    node = Beam("beam", epmd=epmd.port, language="erlang")
+async def test_a_beam_registers_with_the_embedded_one(
+    epmd: EpmdServer, beam: Callable[..., Beam]
+) -> None:
+    node = await outside(partial(beam, "beam", epmd=epmd.port, language="erlang"))
     try:
-        await outside(node.start)
         assert {name for name, _ in await epmd_names(port=epmd.port)} == {"beam"}
         found = await node.aeval("erl_epmd:names({127,0,0,1}).")
         assert len(found[1]) == 1
