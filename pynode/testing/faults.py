@@ -65,6 +65,8 @@ class FaultNetwork:
         self._links: dict[frozenset[str], Link] = {}
         self._creations = itertools.count(1_000)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._dialling: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def start(self) -> Self:
         """Start the thread that carries the bytes."""
@@ -130,10 +132,15 @@ class FaultNetwork:
             raise RuntimeError("the fault network is not started")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    def _keep(self, task: asyncio.Task[None] | None) -> None:
-        assert task is not None
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _keep_dialling(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._dialling.add(task)
+        task.add_done_callback(self._dialling.discard)
 
     def _known(self) -> set[str]:
         return {view.entry.name for view in self._views if view.entry is not None}
@@ -151,8 +158,12 @@ class FaultNetwork:
         return view.port
 
     async def _close(self) -> None:
+        self._closing = True
         for view in self._views:
             view.close()
+        # Not cancelled: a dial that is cancelled in the moment of its success loses its socket.
+        if self._dialling:
+            await asyncio.wait(self._dialling)
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
@@ -282,7 +293,9 @@ class _View:
                 server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._network._keep(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        self._network._keep(task)
         try:
             with suppress(OSError, asyncio.IncompleteReadError, ProtocolError):
                 length = int.from_bytes(await reader.readexactly(2), "big")
@@ -337,18 +350,21 @@ async def _carry(
     writer: asyncio.StreamWriter,
 ) -> None:
     """Carry one connection that was dialled to ``name``."""
-    network._keep(asyncio.current_task())
+    network._keep_dialling()
     entry = network._find(name)
-    if link._cut or entry is None:
+    if link._cut or network._closing or entry is None:
         writer.close()
         return
     connection = _Connection(link, writer)
     try:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", entry.port)
-    except (OSError, asyncio.CancelledError):  # nothing listens; the network stops
+    except OSError:
         connection.close()
         return
     connection.join(far_writer)
+    if network._closing:
+        connection.close()
+        return
     (there,) = [way for node, way in link._ways.items() if node == name]
     (back,) = [way for node, way in link._ways.items() if node != name]
     for source, way, target in ((reader, there, far_writer), (far_reader, back, writer)):

@@ -97,6 +97,10 @@ async def test_a_name_that_is_given_anew_is_not_lost_with_its_first_bearer(
     Publisher.subscribe(publisher, ONE, first, node=node)
     Publisher.subscribe(publisher, ONE, second, node=node)
     await Publisher.subscribers(publisher, node=node)
+    process = node.runtime.local(publisher)
+    assert process is not None
+    assert process.monitors is not None
+    assert len(process.monitors) == 1  # the first bearer is not watched any more
     ref = node.monitor(first)
     node.exit(first, atom.kill)
     await receives(node.main, lambda m: m[:2] == (atom.DOWN, ref))
