@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.config import find_epmd_port, full_name, has_long_host
-from pynode.errors import CallExit, ConnectError
+from pynode.errors import CallExit, ConnectError, PynodeError
 
 if TYPE_CHECKING:  # imported where it is needed, so that the short commands stay quick
     from pynode.cli.parser import Options
@@ -106,7 +106,7 @@ async def _find_again(node: Node, options: Options, own: Reference) -> Pid | int
         peers = [name for name in options.connect if await _connected(node, name)]
         try:
             return await _find(node, options.manager, peers)
-        except (Failure, CallExit):
+        except (Failure, PynodeError):
             continue
 
 
@@ -202,8 +202,9 @@ def own_name(name: str | None, command: str, peers: Sequence[str], *, short: boo
     """Return the full name of this node, which can connect to the first of ``peers``.
 
     Without a ``name`` one is made up.  Its host is this one's short name, or where the peer has a
-    long name a long one.  A node that nobody is to dial, for ``short``, needs no better host than
-    the address it speaks from.
+    long name a long one; ``localhost`` where the peer's is that and nothing else was asked for.  A
+    node that nobody is to dial, for ``short``, needs no better host than the address it speaks
+    from.
 
     Raises:
         ConfigError: this host has no long name.
@@ -212,7 +213,7 @@ def own_name(name: str | None, command: str, peers: Sequence[str], *, short: boo
     host = peers[0].rpartition("@")[2] if peers else ""
     if "@" in alive:
         return full_name(alive)
-    if host == "localhost" and short:
+    if host == "localhost" and (short or name is None):
         return f"{alive}@localhost"
     if has_long_host(host) and short:
         return f"{alive}@{_address_towards(host)}"

@@ -144,7 +144,7 @@ def _connect(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NODE",
-        help="connect to this node; may be given more than once",
+        help="connect to this node; may be given more than once, and one that answers is enough",
     )
 
 

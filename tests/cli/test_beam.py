@@ -75,6 +75,13 @@ def test_a_subscriber_that_is_stopped_from_afar(beam: Start, pynode: Commands) -
     assert subscriber.end() == (1, "", "pynode: the subscriber has ended: killed")
 
 
+def test_a_publisher_that_is_stopped_from_afar(beam: Start, pynode: Commands) -> None:
+    node1 = beam("node1")
+    publisher = pynode.ready("publisher", "--connect", str(node1.name))
+    node1.eval('GenServer.stop(:global.whereis_name(~c"manager"))')
+    assert publisher.end() == (0, "", "")
+
+
 def test_a_wrong_cookie(beam: Start, pynode: Commands) -> None:
     node1 = beam("node1", language="erlang")
     outcome = pynode.run("ping", str(node1.name), "--cookie", "wrong")

@@ -37,6 +37,8 @@ def test_made_up_names_differ() -> None:
     one, two = (own_name(None, "ping", ["a@localhost"], short=True) for _ in range(2))
     assert re.fullmatch(r"ping-[0-9a-f]{8}@localhost", one)
     assert one != two
+    role = own_name(None, "publisher", ["a@localhost"], short=False)
+    assert re.fullmatch(r"publisher-[0-9a-f]{8}@localhost", role)
 
 
 def test_a_long_name_that_this_host_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
