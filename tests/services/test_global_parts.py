@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pynode.services.global_.locker import Locker
 from pynode.services.global_.names import checked_name
 from pynode.services.global_.partitions import LostConnections
+from pynode.services.global_.ports import NO_MESSAGE
 from pynode.services.global_.resolve import RANDOM_EXIT_NAME, Methods
+from pynode.services.global_.tables import LockTable
 from pynode.terms import Atom, ExportFun, OpaqueFun, Pid, atom, charlist
 from tests.services.cluster import Cluster
 
@@ -187,6 +191,67 @@ def test_one_of_many_gets_the_lock_and_then_the_next(seed: int) -> None:
     assert sorted(served) == [0, 1, 2]
     cluster.settle()
     assert all(len(node.server.locks) == 0 for node in nodes)
+
+
+class Done(Exception):
+    pass
+
+
+class ScriptedPorts:
+    """Ports of a locker: everybody says yes, and messages come from a list."""
+
+    def __init__(self, node: Atom, messages: list[Any]) -> None:
+        self.node = node
+        self.pid = Pid(node, 1, 0, 1)
+        self.messages = messages
+        self.calls: list[tuple[Any, list[Atom]]] = []
+        self.casts: list[tuple[Atom, Any]] = []
+
+    async def multi_call(self, nodes: Any, request: Any) -> list[tuple[Atom, Any]]:
+        self.calls.append((request[0], list(nodes)))
+        return [(node, True) for node in nodes]
+
+    async def receive(self, match: Any = None, timeout: float | None = None) -> Any:
+        if match is not None and timeout == 0:
+            return NO_MESSAGE
+        if not self.messages:
+            raise Done
+        return self.messages.pop(0)
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("a locker does not sleep")
+
+    def cast(self, node: Atom, message: Any) -> None:
+        self.casts.append((node, message))
+
+    def random(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_locker_locks_its_rival_with_its_own_partition(cancelled: bool) -> None:
+    """The rival's node is locked too: what keeps two pairs of nodes from a deadlock."""
+    me, boss, rival = Atom("m@h"), Atom("z@h"), Atom("r@h")
+    his = Pid(rival, 3, 0, 1)
+    greeting = (atom.his_the_locker, his, 8, 50, 60)
+    end: Any = (atom.lock_set, his, False, [], 60)
+    if cancelled:
+        end = (atom.cancel, rival, 60, [(boss, atom.news)])
+    # After the greeting nothing comes twice (at once, and in time): he begins.
+    ports = ScriptedPorts(me, [greeting, NO_MESSAGE, NO_MESSAGE, end, NO_MESSAGE])
+    host = SimpleNamespace(monitor=lambda pid: None, demonitor=lambda ref: None)
+    locker = Locker(ports, LockTable(host), lambda *_: None, [boss])
+    with pytest.raises(Done):
+        await locker.run()
+    lock, unlock = atom.set_lock, atom.del_lock
+    assert ports.calls == [
+        (lock, [boss]),
+        (lock, [me, rival]),
+        (unlock, [me, rival]),
+        (unlock, [boss]),
+    ]
+    told = (rival, (atom.lock_set, ports.pid, True, [boss], 50))
+    assert ports.casts == ([told, (boss, atom.news)] if cancelled else [told])
 
 
 def test_retries_are_counted_and_leave_nothing_behind() -> None:

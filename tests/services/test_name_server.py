@@ -287,6 +287,28 @@ def test_a_name_registered_after_its_lock_was_lost_does_not_count(
     assert server.where(b"late") is None
 
 
+def test_new_nodes_count_only_under_their_own_lock(server: NameServer, host: Host) -> None:
+    theirs = (GLOBAL, [pid(9, PEER), pid(9, THIRD)])
+    insert = [(atom.insert, (b"n", pid(7, PEER), METHOD))]
+    message: Any = (atom.new_nodes, PEER, insert, [], [(THIRD, 8)], [(atom.lock, theirs)])
+    server.locks.set(GLOBAL, [pid(1, PEER)], pid(1, PEER))
+    handle_message(server, (CAST, message))
+    assert server.where(b"n") is None
+    server.locks.delete(GLOBAL, [pid(1, PEER)], pid(1, PEER))
+    server.locks.set(*theirs, pid(9, PEER))
+    handle_message(server, (CAST, message))
+    assert server.where(b"n") == pid(7, PEER)
+    assert server.known == {THIRD: 8}
+
+
+def test_a_session_begun_again_frees_what_that_node_holds(server: NameServer, host: Host) -> None:
+    server.nodeup(PEER)
+    greet(server)
+    call(server, host, (atom.set_lock, (GLOBAL, LOCKER)), LOCKER)
+    handle_message(server, (atom.cancel_connect, PEER, 101))
+    assert server.locks.get(GLOBAL) is None
+
+
 def test_locks_are_shared_by_requester(server: NameServer, host: Host) -> None:
     one, two = pid(5), pid(6, PEER)
     lock = (atom.resource, atom.us)
@@ -422,6 +444,19 @@ def test_disconnect_all_leaves_without_a_report(server: NameServer, host: Host) 
         server.nodedown(node)
     assert not host.sent("send", "lost_connection")
     assert server.known == {}
+
+
+def test_a_nodedown_after_disconnect_all_is_no_news(server: NameServer, host: Host) -> None:
+    server.nodeup(PEER)
+    server.known[PEER] = 8
+    call(server, host, atom.disconnect, pid(8))
+    server.nodeup(THIRD)
+    server.known[THIRD] = 8
+    server.nodedown(PEER)
+    assert not host.sent("send", "lost_connection")
+    server.nodeup(PEER)
+    server.nodedown(PEER)
+    assert len(host.sent("send", "lost_connection")) == 1
 
 
 # --------------------------------------------------------------------------- rubbish

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from pynode.behaviours import gen
 from pynode.config import NodeConfig, Timeouts
-from pynode.errors import RemoteError
+from pynode.errors import NoSuchNode, RemoteError
 from pynode.process.runtime import Runtime
 from pynode.services import Services
 from pynode.services.user import User
@@ -34,6 +35,9 @@ class NoNet:
 
     def disconnect(self, node: Any) -> bool:
         return False
+
+    async def connect(self, node: Any) -> None:
+        raise NoSuchNode(str(node), "EPMD does not know it")
 
 
 @pytest.fixture
@@ -121,6 +125,15 @@ async def test_rubbish_does_not_end_the_processes(services: Services, runtime: R
     assert await services.global_.register_name(b"still", runtime.spawn(None).pid)
     ended = [pid for pid in pids if not runtime.is_alive(pid)]
     assert ended in ([], [runtime.main.pid])
+
+
+async def test_a_node_that_cannot_be_reached_is_forgotten(services: Services) -> None:
+    server, node = services.name_server, Atom("away@test")
+    server.known[node] = 8
+    server.host.greet(node)
+    await eventually(lambda: node not in server.known)
+    await asyncio.wait_for(services.global_.sync([node]), 5)
+    assert not await services.ping(node)
 
 
 @pytest.mark.parametrize("which", ["locker", "registrar"])
