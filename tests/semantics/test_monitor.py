@@ -120,6 +120,7 @@ async def test_the_other_side_forgets_monitors_of_a_lost_connection(
     apart: Pair, a: Acting, b: Acting
 ) -> None:
     await a.do("monitor", b.pid)
+    await nothing_more(a, b)  # the connection is up now, and the monitor set
     assert apart.cut is not None
     await apart.cut()
     assert (await a.next())[4] == atom.noconnection
@@ -144,8 +145,10 @@ async def test_monitor_node(apart: Pair, a: Acting, b: Acting) -> None:
     ref = await a.do("monitor", b.pid)
     assert apart.cut is not None
     await apart.cut()
-    assert (await a.next())[:2] == (atom.DOWN, ref)
-    assert [await a.next(), await a.next()] == [(atom.nodedown, apart.b.node)] * 2
+    # A BEAM may tell of the node before it tells of the process.
+    messages = [(await a.next())[:2] for _ in range(3)]
+    assert messages.count((atom.nodedown, apart.b.node)) == 2
+    assert (atom.DOWN, ref) in messages
     await nothing_more(a, a)
 
 
