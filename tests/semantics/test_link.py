@@ -156,6 +156,7 @@ async def test_a_lost_connection_is_noconnection(apart: Pair, a: Acting, b: Acti
     await a.do("trap_exit", True)
     await b.do("trap_exit", True)
     await a.do("link", b.pid)
+    await nothing_more(a, b)  # the connection is up, and the link made
     assert apart.cut is not None
     await apart.cut()
     assert await a.next() == (atom.EXIT, b.pid, atom.noconnection)
@@ -166,6 +167,7 @@ async def test_a_lost_connection_is_noconnection(apart: Pair, a: Acting, b: Acti
 async def test_an_unlink_under_way_is_done_when_the_connection_is_lost(
     apart: Pair, a: Acting, b: Acting
 ) -> None:
+    await nothing_more(a, b)  # the connection is up
     await a.do("trap_exit", True)
     await a.do("link", b.pid)
     await a.do("unlink", b.pid)

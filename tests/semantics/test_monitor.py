@@ -106,6 +106,7 @@ async def test_a_lost_connection_is_noconnection(apart: Pair, a: Acting, b: Acti
     by_name = await a.do("monitor", (Atom("far"), apart.b.node))
     gone = await a.do("monitor", b.pid)
     await a.do("demonitor", gone, [])
+    await nothing_more(a, b)  # the connection is up
     assert apart.cut is not None
     await apart.cut()
     downs = {(await a.next())[1:] for _ in range(2)}
@@ -143,6 +144,7 @@ async def test_monitor_node(apart: Pair, a: Acting, b: Acting) -> None:
     await a.do("monitor_node", apart.b.node, True)
     await a.do("monitor_node", apart.b.node, False)
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)  # the connection is up
     assert apart.cut is not None
     await apart.cut()
     # A BEAM may tell of the node before it tells of the process.
