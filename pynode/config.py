@@ -21,6 +21,7 @@ __all__ = [
     "NodeConfig",
     "Timeouts",
     "find_cookie",
+    "find_dist_port",
     "find_epmd_port",
     "full_name",
     "has_long_host",
@@ -89,6 +90,11 @@ class NodeConfig:
     """Address to listen on; ``None``: where the host part of the name resolves."""
     port: int = 0
     """Port to listen on; 0: any free one."""
+    epmd: bool = True
+    """Register with EPMD; False: nothing is asked of one, see ``peer_port``."""
+    peer_port: int | None = None
+    """Port on which every other node listens, whatever EPMD says (``-erl_epmd_port``); ``None``:
+    as the EPMD of its host says."""
     epmd_address: str | None = None
     """Where our own EPMD is; ``None``: loopback (``ERL_EPMD_ADDRESS`` is for the daemon)."""
     epmd_port: int = 4369
@@ -153,16 +159,28 @@ def find_epmd_port() -> int:
     Raises:
         ConfigError: the variable holds no port.
     """
-    text = os.environ.get("ERL_EPMD_PORT")
+    return _port_of("ERL_EPMD_PORT") or 4369
+
+
+def find_dist_port() -> int | None:
+    """Return the environment variable ``ERL_DIST_PORT``, None where it is not set.
+
+    Release tools (relx, and ``mix release`` by the usual ``env.sh``) give it to ``erl`` as
+    ``-start_epmd false -erl_epmd_port $ERL_DIST_PORT``: every node of the cluster listens there.
+
+    Raises:
+        ConfigError: the variable holds no port.
+    """
+    return _port_of("ERL_DIST_PORT")
+
+
+def _port_of(variable: str) -> int | None:
+    text = os.environ.get(variable)
     if not text:
-        return 4369
-    try:
-        port = int(text)
-    except ValueError:
-        port = 0
-    if not 0 < port < 65536:
-        raise ConfigError(f"ERL_EPMD_PORT is {text!r}, which is no port")
-    return port
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ConfigError(f"{variable} is {text!r}, which is no port")
+    return int(text)
 
 
 def find_cookie(cookie: str | bytes | None = None, *, file: str | Path | None = None) -> bytes:

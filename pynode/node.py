@@ -7,7 +7,6 @@ the other's half of the seam, and passes calls on.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
@@ -18,7 +17,16 @@ from pynode.behaviours import gen
 from pynode.behaviours.clients import AgentClient, Gen, GenEvent, Sys
 from pynode.behaviours.start import start as start_server
 from pynode.behaviours.words import NORMAL
-from pynode.config import Limits, NodeConfig, Timeouts, find_cookie, full_name, has_long_host
+from pynode.config import (
+    Limits,
+    NodeConfig,
+    Timeouts,
+    find_cookie,
+    find_dist_port,
+    find_epmd_port,
+    full_name,
+    has_long_host,
+)
 from pynode.dist.flags import offered
 from pynode.errors import ConfigError, NodeDown
 from pynode.net import Net
@@ -84,7 +92,14 @@ class Node:
             mesh.
         long_names: None: by the name.
         listen: address to listen on; None: where the host of the name resolves.
-        port: port to listen on; 0: any.
+        port: port to listen on; 0: any; None: the environment variable ``ERL_DIST_PORT`` (see
+            ``epmd``), else any.
+        epmd: False: neither register with an EPMD nor ask one, the equivalent of ``erl
+            -start_epmd false -erl_epmd_port PORT``; all nodes listen on ``port`` then, or on
+            ``peer_port``.  None: so if ``ERL_DIST_PORT`` is set, which release tools turn into
+            those arguments, and which then is the port of this node and of the others.
+        peer_port: the port on which every other node listens, whatever an EPMD says; with
+            ``port=0`` this node itself listens elsewhere, where nobody will look for it.
         epmd_port: None: the environment variable ``ERL_EPMD_PORT``, or 4369.
         start_epmd: start an embedded EPMD where none runs.
         connect_all: take part in the full mesh of ``:global``.
@@ -108,7 +123,9 @@ class Node:
         hidden: bool = False,
         long_names: bool | None = None,
         listen: str | None = None,
-        port: int = 0,
+        port: int | None = None,
+        epmd: bool | None = None,
+        peer_port: int | None = None,
         epmd_port: int | None = None,
         start_epmd: bool = True,
         connect_all: bool = True,
@@ -124,14 +141,17 @@ class Node:
         timeouts = timeouts or Timeouts()
         if net_ticktime is not None:
             timeouts = timeouts.replace(net_ticktime=net_ticktime)
+        listen_port, uses_epmd, peers_port = _ports(port, epmd, peer_port)
         self.config: Final = NodeConfig(
             name=name,
             cookie=find_cookie(cookie, file=cookie_file),
             hidden=hidden,
             long_names=has_long_host(name),
             listen=listen,
-            port=port,
-            epmd_port=_epmd_port() if epmd_port is None else epmd_port,
+            port=listen_port,
+            epmd=uses_epmd,
+            peer_port=peers_port,
+            epmd_port=find_epmd_port() if epmd_port is None else epmd_port,
             start_epmd=start_epmd,
             connect_all=connect_all,
             prevent_overlapping_partitions=prevent_overlapping_partitions,
@@ -518,14 +538,25 @@ def _cast(runtime: Runtime, process: Process, server: Any, request: Any) -> None
     gen.cast(process, server, request)
 
 
-def _epmd_port() -> int:
-    text = os.environ.get("ERL_EPMD_PORT")
-    if not text:
-        return 4369
-    try:
-        port = int(text)
-    except ValueError:
-        port = 0
-    if not 0 < port < 65536:
-        raise ConfigError(f"ERL_EPMD_PORT is {text!r}, which is no port")
-    return port
+def _ports(
+    port: int | None, epmd: bool | None, peer_port: int | None
+) -> tuple[int, bool, int | None]:
+    """Settle the options of these names among themselves and with ``ERL_DIST_PORT``."""
+    everybody_s = find_dist_port() if epmd is None else None
+    if everybody_s is not None:
+        port, epmd, peer_port = _or(port, everybody_s), False, _or(peer_port, everybody_s)
+    if epmd is False and peer_port is None:
+        peer_port = port or None
+        if peer_port is None:
+            raise ConfigError(
+                "without EPMD the ports are agreed upon: epmd=False needs port=, "
+                "and peer_port= where the other nodes listen on another one"
+            )
+    for value in (port, peer_port):
+        if value is not None and not 0 <= value < 65536:
+            raise ConfigError(f"{value} is no port")
+    return port or 0, epmd is not False, peer_port
+
+
+def _or(given: int | None, otherwise: int) -> int:
+    return otherwise if given is None else given

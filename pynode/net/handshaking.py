@@ -231,20 +231,24 @@ class Dial(Attempt):
     async def _connect_at(self, endpoint: Endpoint, alive: str) -> socket.socket:
         net, node = self.net, self.node
         config = net.config
-        entry = await look_up(
-            net.loop,
-            endpoint,
-            config.epmd_port,
-            alive,
-            node=node,
-            timeout=config.timeouts.epmd,
-        )
-        where = f"port {entry.port} of {endpoint}"
+        if config.peer_port is not None:
+            port, by_whom = config.peer_port, "the port of all nodes here"
+        else:
+            entry = await look_up(
+                net.loop,
+                endpoint,
+                config.epmd_port,
+                alive,
+                node=node,
+                timeout=config.timeouts.epmd,
+            )
+            port, by_whom = entry.port, "which EPMD names"
+        where = f"port {port} of {endpoint}"
         try:
             async with asyncio.timeout(config.timeouts.setup):
-                return await connect_socket(net.loop, endpoint.family, endpoint.at(entry.port))
+                return await connect_socket(net.loop, endpoint.family, endpoint.at(port))
         except ConnectionError as error:
-            problem = f"{where}, which EPMD names, refuses the connection"
+            problem = f"{where}, {by_whom}, refuses the connection"
             raise PortClosed(node, problem) from error
         except TimeoutError as error:
             if error.errno is not None:

@@ -196,8 +196,8 @@ class Net:
             )
             self._listeners = node_listeners(config.name, self._endpoints, config.port)
             self.port = self._listeners[0].getsockname()[1]
-            given = await self._register()
-            if self._registration is None:
+            given = await self._register() if config.epmd else 0
+            if not self._listeners:
                 raise NodeDown(f"{config.name} was stopped while it was starting")
         except BaseException:
             await self.stop()

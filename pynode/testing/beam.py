@@ -33,6 +33,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
+from pynode.config import has_long_host
 from pynode.terms.atom import Atom
 from pynode.testing import _control, _waiting
 from pynode.testing._output import Output
@@ -433,7 +434,7 @@ class Beam(Shell):
 
     def _variables(self) -> dict[str, str]:
         variables = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
-        long_names = "." in self.name.name.partition("@")[2]
+        long_names = has_long_host(self.name.name)
         flags = [
             *("-name" if long_names else "-sname", self.name.name),
             *("-setcookie", self.cookie),

@@ -90,7 +90,9 @@ class Cluster:
         alive = name or f"py{next(self._numbers)}"
         full = alive if "@" in alive else f"{alive}@{host}"
         epmd = options.pop("epmd", None)
-        if epmd is not None:
+        if epmd is False:
+            options["epmd"] = False  # the node's own option: it does without
+        elif epmd is not None:
             options["epmd_port"] = epmd if isinstance(epmd, int) else epmd.port_for_new_node()
         elif "epmd_port" not in options:
             options["epmd_port"] = self.epmd_port
