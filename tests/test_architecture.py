@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ ROOT = Path(pynode.__file__).parent
 
 #: From the leaves up: a room imports rooms before it, and itself.
 LAYERS = [
-    {"errors"},
+    {"_lazy", "errors"},
     {"config"},
     {"telemetry"},
     {"terms"},
@@ -122,4 +124,21 @@ def test_every_name_of_the_package_is_listed_once_in_order_and_is_there() -> Non
 def test_nothing_public_is_unlisted() -> None:
     rooms = {path.stem for path in ROOT.iterdir()}
     found = {name for name in vars(pynode) if name[0].isalpha()}
-    assert found - rooms - {"annotations"} <= set(pynode.__all__)
+    assert found - rooms - {"TYPE_CHECKING", "annotations", "lazy"} <= set(pynode.__all__)
+
+
+def test_importing_the_package_imports_no_room_of_it() -> None:
+    code = "import sys, pynode; print(*(m for m in sys.modules if m.startswith('pynode.')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["pynode._lazy"]
+    code = "import sys; from pynode import atom; assert 'asyncio' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_home_is_right_and_names_are_cached() -> None:
+    homes = vars(pynode)["_HOMES"]
+    listed = {name for names in homes.values() for name in names}
+    assert listed | {"etf", "terms", "__version__"} == set(pynode.__all__)
+    assert set(pynode.__all__) <= set(dir(pynode))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pynode.nothing  # type: ignore[attr-defined]

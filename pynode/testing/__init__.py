@@ -6,7 +6,9 @@ In pytest the fixtures of :mod:`pynode.testing.plugin` are there without an impo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pynode._lazy import lazy
 
 if TYPE_CHECKING:
     from pynode.testing.assertions import eventually, members, names, receives
@@ -48,18 +50,7 @@ _HOMES = {
     "project": ("MixProject",),
     "release": ("Release",),
 }
-_HOME_OF = {name: module for module, names_ in _HOMES.items() for name in names_}
 
-
-def __getattr__(name: str) -> Any:
-    # pytest imports the plugin, and with it this package, in every session of every project in
-    # the environment; so nothing else is imported before it is asked for.
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# pytest imports the plugin, and with it this package, in every session of every project in the
+# environment; so nothing else is imported before it is asked for.
+__getattr__, __dir__ = lazy(__name__, _HOMES)
