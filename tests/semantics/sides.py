@@ -106,7 +106,9 @@ MARK = Atom("mark")
 async def nothing_more(sender: Acting, receiver: Acting) -> None:
     """Assert that ``receiver`` has no message, and gets none of ``sender``'s earlier signals.
 
-    The marker that ``sender`` sends now comes after whatever it caused before.
+    The marker that ``sender`` sends now comes after whatever it caused before: so this is also
+    the way to be sure that a signal of one actor has arrived, before the hand, which may speak
+    from a third node, has the other do something.
     """
     await sender.do("send", receiver.pid, MARK)
     assert await receiver.next() == MARK

@@ -40,6 +40,7 @@ async def test_alias_and_pid_are_one_order(a: Acting, b: Acting) -> None:
 async def test_ends_with_its_process(a: Acting, b: Acting) -> None:
     alias = await a.do("alias", [])
     ref = await b.do("monitor", a.pid)
+    await nothing_more(b, a)
     a.begin("stop", atom.bye)
     assert (await b.next())[1] == ref
     await b.do("send", alias, atom.hello)
@@ -56,6 +57,7 @@ async def test_only_its_owner_ends_it(a: Acting, b: Acting) -> None:
 @pytest.mark.parametrize("mode", MODES)
 async def test_of_a_monitor_it_gets_messages_and_the_down(a: Acting, b: Acting, mode: str) -> None:
     ref = await a.do("monitor_alias", b.pid, Atom(mode))
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, atom.bye)
 
@@ -86,6 +88,7 @@ async def test_of_a_monitor_after_demonitor(a: Acting, b: Acting, mode: str) -> 
 @pytest.mark.parametrize("mode", MODES)
 async def test_of_a_monitor_after_the_down(a: Acting, b: Acting, mode: str) -> None:
     ref = await a.do("monitor_alias", b.pid, Atom(mode))
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert (await a.next())[1] == ref
     assert await a.do("unalias", ref) is (mode == "explicit_unalias")
@@ -96,5 +99,6 @@ async def test_of_a_monitor_unalias_leaves_the_monitor(a: Acting, b: Acting, mod
     ref = await a.do("monitor_alias", b.pid, Atom(mode))
     assert await a.do("unalias", ref) is True
     await b.do("send", ref, atom.dropped)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert (await a.next())[:2] == (atom.DOWN, ref)

@@ -21,12 +21,14 @@ async def test_normal_from_another_is_ignored(a: Acting, b: Acting) -> None:
 
 async def test_normal_to_oneself_ends(a: Acting, b: Acting) -> None:
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("exit", b.pid, atom.normal)
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, atom.normal)
 
 
 async def test_to_oneself_does_not_return(a: Acting, b: Acting) -> None:
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("exit", b.pid, atom.enough)
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, atom.enough)
 
@@ -61,6 +63,7 @@ async def test_killed_is_a_reason_like_others(a: Acting, b: Acting) -> None:
 async def test_kill_over_a_link_can_be_trapped(a: Acting, b: Acting) -> None:
     await a.do("trap_exit", True)
     await a.do("link", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.kill)
     assert await a.next() == (atom.EXIT, b.pid, atom.kill)
 

@@ -19,6 +19,7 @@ async def test_twice_is_once(a: Acting, b: Acting) -> None:
     await a.do("link", b.pid)
     await b.do("link", a.pid)
     await a.do("link", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert await a.next() == (atom.EXIT, b.pid, atom.bye)
     await nothing_more(a, a)
@@ -28,6 +29,7 @@ async def test_the_end_of_one_ends_the_other(pair: Pair, a: Acting, b: Acting) -
     watcher = await pair.a.make()
     ref = await watcher.do("monitor", a.pid)
     await a.do("link", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.together)
     assert await watcher.next() == (atom.DOWN, ref, atom.process, a.pid, atom.together)
 
@@ -38,6 +40,7 @@ async def test_the_end_of_the_one_that_linked_ends_the_other(
     watcher = await pair.b.make()
     ref = await watcher.do("monitor", b.pid)
     await a.do("link", b.pid)
+    await nothing_more(b, a)
     a.begin("stop", atom.together)
     assert await watcher.next() == (atom.DOWN, ref, atom.process, b.pid, atom.together)
 
@@ -45,6 +48,7 @@ async def test_the_end_of_the_one_that_linked_ends_the_other(
 async def test_normal_ends_nobody(a: Acting, b: Acting) -> None:
     await a.do("link", b.pid)
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.normal)
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, atom.normal)
     assert await a.do("links") == []
@@ -53,6 +57,7 @@ async def test_normal_ends_nobody(a: Acting, b: Acting) -> None:
 async def test_trapped_normal_is_a_message(a: Acting, b: Acting) -> None:
     await a.do("trap_exit", True)
     await a.do("link", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.normal)
     assert await a.next() == (atom.EXIT, b.pid, atom.normal)
 
@@ -61,6 +66,7 @@ async def test_an_exit_comes_before_the_down(a: Acting, b: Acting) -> None:
     await a.do("trap_exit", True)
     ref = await a.do("monitor", b.pid)
     await a.do("link", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert await a.next() == (atom.EXIT, b.pid, atom.bye)
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, atom.bye)
@@ -69,6 +75,7 @@ async def test_an_exit_comes_before_the_down(a: Acting, b: Acting) -> None:
 async def test_to_the_dead_is_noproc(a: Acting, b: Acting) -> None:
     await a.do("trap_exit", True)
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.normal)
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, atom.normal)
     await a.do("link", b.pid)
@@ -114,6 +121,7 @@ async def test_after_unlink_no_exit_comes(a: Acting, b: Acting) -> None:
     await a.do("link", b.pid)
     await a.do("unlink", b.pid)
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, atom.bye)
 
@@ -127,6 +135,7 @@ async def test_linked_again_after_unlink(a: Acting, b: Acting) -> None:
     assert await b.next() == atom.after
     assert await a.do("links") == [b.pid]
     assert await b.do("links") == [a.pid]
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert await a.next() == (atom.EXIT, b.pid, atom.bye)
 

@@ -10,12 +10,14 @@ from tests.semantics.sides import Acting, Badarg, Pair, nothing_more
 
 async def test_the_reason_of_the_end(a: Acting, b: Acting) -> None:
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", (atom.because, b"x"))
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, (atom.because, b"x"))
 
 
 async def test_two_monitors_two_downs(a: Acting, b: Acting) -> None:
     refs = {await a.do("monitor", b.pid), await a.do("monitor", b.pid)}
+    await nothing_more(a, b)
     b.begin("stop", atom.normal)
     assert {(await a.next())[1] for _ in range(2)} == refs
     await nothing_more(a, a)
@@ -23,6 +25,7 @@ async def test_two_monitors_two_downs(a: Acting, b: Acting) -> None:
 
 async def test_the_dead_are_noproc(a: Acting, b: Acting) -> None:
     first = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert (await a.next())[1] == first
     ref = await a.do("monitor", b.pid)
@@ -44,6 +47,7 @@ async def test_by_name(pair: Pair, a: Acting, b: Acting) -> None:
     await b.do("register", Atom("watched"))
     name = (Atom("watched"), pair.b.node)
     ref = await a.do("monitor", name)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert await a.next() == (atom.DOWN, ref, atom.process, name, atom.bye)
 
@@ -69,6 +73,7 @@ async def test_a_name_is_looked_up_once(pair: Pair, a: Acting, b: Acting) -> Non
     await b.do("unregister", Atom("moving"))
     other = await pair.b.make()
     await other.do("register", Atom("moving"))
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert await a.next() == (atom.DOWN, ref, atom.process, name, atom.bye)
 
@@ -79,6 +84,7 @@ async def test_demonitor(a: Acting, b: Acting) -> None:
     assert await a.do("demonitor", ref, [atom.info]) is False
     assert await a.do("demonitor", ref, []) is True
     last = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert (await a.next())[1] == last
 
@@ -96,6 +102,7 @@ async def test_demonitor_of_another_process_is_nothing(a: Acting, b: Acting) -> 
     else:
         with pytest.raises(Badarg):
             await b.do("demonitor", ref, [])
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert (await a.next())[1] == ref
 
@@ -125,6 +132,7 @@ async def test_the_other_side_forgets_monitors_of_a_lost_connection(
     assert apart.cut is not None
     await apart.cut()
     assert (await a.next())[4] == atom.noconnection
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     ref = await a.do("monitor", b.pid)
     message = await a.next()

@@ -38,6 +38,7 @@ async def test_undefined_is_no_name(b: Acting) -> None:
 async def test_freed_by_the_end(pair: Pair, a: Acting, b: Acting) -> None:
     await b.do("register", NAME)
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert (await a.next())[1] == ref
     other = await pair.b.make()

@@ -30,6 +30,7 @@ async def test_a_message_and_then_an_exit_signal(a: Acting, b: Acting) -> None:
 async def test_a_message_and_then_the_end_of_the_sender(a: Acting, b: Acting) -> None:
     ref = await b.do("monitor", a.pid)
     await a.do("send", b.pid, atom.last)
+    await nothing_more(b, a)
     a.begin("stop", atom.bye)
     assert await b.next() == atom.last
     assert await b.next() == (atom.DOWN, ref, atom.process, a.pid, atom.bye)
@@ -37,6 +38,7 @@ async def test_a_message_and_then_the_end_of_the_sender(a: Acting, b: Acting) ->
 
 async def test_to_a_dead_process_goes_nothing(pair: Pair, a: Acting, b: Acting) -> None:
     ref = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.normal)
     assert await a.next() == (atom.DOWN, ref, atom.process, b.pid, atom.normal)
     await a.do("send", b.pid, atom.hello)

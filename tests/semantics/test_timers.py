@@ -61,6 +61,7 @@ async def test_the_end_of_the_receiver_cancels(a: Acting, b: Acting) -> None:
         return
     ref = await a.do("send_after", LONG, b.pid, atom.due)
     down = await a.do("monitor", b.pid)
+    await nothing_more(a, b)
     b.begin("stop", atom.bye)
     assert (await a.next())[1] == down
     assert await a.do("read_timer", ref) is False
