@@ -236,4 +236,4 @@ def test_nothing_heavy_is_imported_at_the_start() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True
     )
-    assert done.stdout.split() == ["pynode.testing", "pynode.testing.plugin"]
+    assert done.stdout.split() == ["pynode._lazy", "pynode.testing", "pynode.testing.plugin"]
