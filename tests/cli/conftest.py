@@ -97,6 +97,7 @@ class Commands:
             PYNODE_COOKIE=cluster.cookie,
             PYTHONWARNINGS="error",
         )
+        self.environment.pop("PYTHONUNBUFFERED", None)
         self.running: list[Running] = []
 
     def start(self, *words: str, **environment: str) -> Running:

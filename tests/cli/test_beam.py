@@ -66,6 +66,18 @@ def test_publish_waits_until_a_publisher_that_lags_has_it(beam: Start, pynode: C
     assert node1.eval(size) == len(message)
 
 
+def test_publish_is_no_success_when_the_publisher_is_dead(beam: Start, pynode: Commands) -> None:
+    node1, node2 = beam("node1"), beam("node2")
+    node1.eval("Node.connect(:node2@localhost); :global.sync()")
+    pid = node2.eval("{pid, ref} = spawn_monitor(fn -> nil end); receive do _ -> pid end")
+    # A name that outlives its process, as between a death and the news of it.
+    insert = ':ets.insert(:global_names, {~c"manager", pid, :method, nil})'
+    node1.eval(f":sys.replace_state(:global_name_server, fn s -> {insert}; s end)", pid=pid)
+    outcome = pynode.run("publish", "a", "--connect", "node1@localhost")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 0)
+    assert outcome.err.endswith("gone: noproc")
+
+
 def test_a_subscriber_that_is_stopped_from_afar(beam: Start, pynode: Commands) -> None:
     node1 = beam("node1", project="elixir_side")
     node1.eval('{:ok, manager} = Publisher.start(); :global.register_name(~c"manager", manager)')
