@@ -145,7 +145,7 @@ class Beam(Shell):
         language: what ``eval`` takes, and whether Elixir is loaded.
         project: a Mix project, by path or by the name of its folder (see
             :meth:`MixProject.find`); it is compiled where needed, and its application started.
-        release: a :class:`Release` or its name; None: the machine's own.
+        release: a :class:`Release` or its name; None: see :meth:`Release.find`.
         hidden: ``-hidden``.
         cookie: None: a random one.
         epmd: an :class:`Epmd`, a fault network, or a port on which one listens.

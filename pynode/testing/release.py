@@ -26,7 +26,10 @@ class Release:
 
     @classmethod
     def find(cls, name: str | None = None, *, near: Path | None = None) -> Release:
-        """Return the release ``name``; None or ``"host"`` is the machine's own.
+        """Return the release ``name``; ``"host"`` is the machine's own.
+
+        None is the one that the environment variable ``PYNODE_BEAM_RELEASE`` names, and the
+        machine's own where it is not set.
 
         Looked for, in this order: the folder in the environment variable
         ``PYNODE_BEAM_<NAME>``; the folder ``NAME`` in the one that ``PYNODE_BEAMS`` holds;
@@ -35,7 +38,8 @@ class Release:
         Raises:
             BeamMissing: there is no such folder.
         """
-        if name is None or name == "host":
+        name = name or os.environ.get("PYNODE_BEAM_RELEASE") or "host"
+        if name == "host":
             return cls()
         direct = os.environ.get(f"PYNODE_BEAM_{name.upper()}")
         shelf = os.environ.get("PYNODE_BEAMS")

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import struct
 import subprocess
-import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +31,7 @@ from pynode.dist.handshake import (
 from pynode.dist.local import LocalNode
 from pynode.dist.seam import Payload
 from pynode.terms import Atom, Pid
+from pynode.testing import BeamMissing, Epmd, Release
 
 TIMEOUT = 20.0
 COOKIE = b"dist_tests"
@@ -52,43 +52,40 @@ end)), io:put_chars("ready\\n").
 """
 
 
+def release() -> Release | None:
+    """Return the release to test against, None where there is none."""
+    try:
+        found = Release.find(near=Path(__file__))
+    except BeamMissing:
+        return None
+    return found if found.has("erl") and found.has("epmd") else None
+
+
 def have_beam() -> bool:
-    return shutil.which("erl") is not None and shutil.which("epmd") is not None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return release() is not None
 
 
 class Beam:
     """An Erlang node with an EPMD of its own; commands go in by distribution."""
 
     def __init__(self, *arguments: str) -> None:
-        root = os.environ.get("PYNODE_BEAM_ROOT")  # another release, in a directory of its own
-        self.epmd_port = free_port()
+        found = release()
+        assert found is not None
+        self.release: Release = found
+        self._epmd = Epmd(release=found).start()
+        self.epmd_port = self._epmd.port
         self.name = f"beam{secrets.token_hex(3)}"
         self.node = f"{self.name}@{HOST}"
         env = dict(
             os.environ, ERL_EPMD_PORT=str(self.epmd_port), HOME="/tmp", ERL_CRASH_DUMP_SECONDS="0"
         )
-        self._epmd = subprocess.Popen(
-            ["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
         self.env = env
-        self.prefix = prefix = ["chroot", root] if root else []
-        self._await(lambda: self._ask(b"n") is not None)
         self._erl = subprocess.Popen(
-            [
-                *prefix, "erl", "-noinput", "-sname", self.name, "-setcookie", COOKIE.decode(),
+            self.release.command(
+                "erl", "-noinput", "-sname", self.name, "-setcookie", COOKIE.decode(),
                 "-start_epmd", "false", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
                 *arguments, "-eval", RUNNER,
-            ],
+            ),
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -112,11 +109,11 @@ class Beam:
                 self.wait()
 
         return Process(
-            [
-                *epmd_of.prefix, "erl", "-noinput", "-sname", "undefined",
+            epmd_of.release.command(
+                "erl", "-noinput", "-sname", "undefined",
                 "-setcookie", COOKIE.decode(), "-start_epmd", "false",
                 "-eval", RUNNER, "-eval", f"net_kernel:connect_node('{dials}').",
-            ],
+            ),
             env=epmd_of.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -132,18 +129,11 @@ class Beam:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in (self._erl, self._epmd):
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-
-    def _await(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.node} did not come up")
-            time.sleep(0.02)
+        self._erl.kill()
+        self._erl.wait()
+        assert self._erl.stdout is not None
+        self._erl.stdout.close()
+        self._epmd.stop()
 
     def _ask(self, question: bytes) -> bytes | None:
         try:
@@ -342,4 +332,4 @@ class Line:
         return term[1]
 
 
-__all__ = ["COOKIE", "HOST", "Beam", "Line", "Listener", "free_port", "have_beam", "local_node"]
+__all__ = ["COOKIE", "HOST", "Beam", "Line", "Listener", "have_beam", "local_node"]

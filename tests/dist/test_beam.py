@@ -1,4 +1,4 @@
-"""The machines against a real BEAM, both roles.  PYNODE_BEAM_ROOT names another release's root."""
+"""The machines against a real BEAM, both roles."""
 
 from __future__ import annotations
 
@@ -181,17 +181,69 @@ def test_alive_is_answered_by_a_beam(beam: Beam) -> None:
             assert line.eval("node()") == Atom(beam.node)
 
 
-@pytest.mark.parametrize("status", [Status.NOT_ALLOWED])
-def test_a_beam_is_refused(beam: Beam, status: Status) -> None:
+def refuse(line: Line, status: Status) -> None:
+    """Read the BEAM's name and answer it with a status that ends the attempt."""
+    (event,) = line.handshake.receive_data(line.read())
+    assert isinstance(event, NameReceived)
+    line.handshake.send_status(status)
+    line.write(line.handshake.data_to_send())
+    assert line.handshake.closed
+
+
+def test_a_beam_is_refused(beam: Beam) -> None:
     local = local_node("refuses", hidden=True)
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
         connect(driver, local.name)
         with listener.accept() as line:
-            (event,) = line.handshake.receive_data(line.read())
-            assert isinstance(event, NameReceived)
-            line.handshake.send_status(status)
-            line.write(line.handshake.data_to_send())
+            refuse(line, Status.NOT_ALLOWED)
             assert outcome(driver) is False
+
+
+def test_nok_to_a_beam_and_nobody_comes() -> None:
+    """It waits for the connection that `nok` promises, and gives up when its time is over."""
+    local = local_node("zz_nok", hidden=True)
+    with (
+        Beam("-kernel", "net_setuptime", "1") as beam,
+        Line.up(beam, "driver") as driver,
+        Listener(beam, local) as listener,
+    ):
+        connect(driver, local.name)
+        with listener.accept() as line:
+            refuse(line, Status.NOK)
+            assert outcome(driver) is False
+
+
+def test_nok_to_a_beam_and_our_own_attempt(beam: Beam) -> None:
+    local = local_node("zz_nok", hidden=True)
+    with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
+        connect(driver, local.name)
+        with listener.accept() as theirs:
+            refuse(theirs, Status.NOK)
+            with Line.dial(beam, local) as ours:
+                ours.shake()
+                assert statuses(ours) == [Status.OK_SIMULTANEOUS]
+                assert outcome(driver) is True
+                assert ours.eval("node()") == Atom(beam.node)
+
+
+def test_alive_is_answered_with_false_by_a_beam(beam: Beam) -> None:
+    """Its net_kernel always says true of an attempt that lives, so another one stands in for it."""
+    local = local_node("alive2", hidden=True)
+    stand_in = f"""
+        spawn(fun() ->
+            process_flag(trap_exit, true),
+            Setup = inet_tcp_dist:setup('{local.name}', normal, node(), shortnames, 7000),
+            receive {{Setup, {{is_pending, _}}}} -> Setup ! {{self(), {{is_pending, false}}}} end,
+            receive {{'EXIT', Setup, Reason}} -> From ! {{connected, Reason}} end
+        end)
+    """
+    with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
+        driver.eval(stand_in)
+        with listener.accept() as line:
+            with pytest.raises(ConnectionAborted, match="false"):
+                line.shake(Status.ALIVE)
+            assert AliveAnswered(False) in line.events
+            outcome(driver)
 
 
 def test_a_beam_with_another_cookie_is_found_out(beam: Beam) -> None:

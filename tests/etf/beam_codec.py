@@ -1,20 +1,20 @@
 """A real BEAM as the other codec: frames of 4-byte length on its stdin and stdout.
 
-Needs no distribution.  ``PYNODE_TEST_ERL`` names the command, such as ``chroot DIR erl``.
+Needs no distribution.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import struct
 import subprocess
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from pynode.etf import decode, encode
 from pynode.terms import Atom, atom
+from pynode.testing import BeamMissing, Release
 
 _PROGRAM = r"""
 Try = fun(F) -> try F() catch _:_ -> error end end,
@@ -60,10 +60,10 @@ Loop().
 
 def erl_command() -> list[str] | None:
     """Return the command of the Erlang to test against, None where there is none."""
-    named = os.environ.get("PYNODE_TEST_ERL")
-    if named:
-        return shlex.split(named)
-    return ["erl"] if shutil.which("erl") else None
+    try:
+        return Release.find(near=Path(__file__)).command("erl")
+    except BeamMissing:
+        return None
 
 
 class BeamCodec:
@@ -75,7 +75,7 @@ class BeamCodec:
             [*command, "-noinput", "-boot", "start_clean", "-eval", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "ERL_CRASH_DUMP_SECONDS": "0"},
+            env={**os.environ, "ERL_CRASH_DUMP_SECONDS": "0", "HOME": "/tmp"},
         )
         self.release = int(decode(self.eval("list_to_integer(erlang:system_info(otp_release)).")))
 

@@ -1,7 +1,4 @@
-"""The codec against a real BEAM, both ways, on generated terms.
-
-``PYNODE_TEST_ERL`` names another ``erl`` than the one in the path, such as ``chroot DIR erl``.
-"""
+"""The codec against a real BEAM, both ways, on generated terms."""
 
 from __future__ import annotations
 

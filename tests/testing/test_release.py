@@ -25,7 +25,7 @@ def program(file: Path) -> None:
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
 
 
-def test_the_machines_own() -> None:
+def test_the_machines_own(shelf: Path) -> None:
     for name in (None, "host"):
         release = Release.find(name)
         assert (release.name, release.root, release.chrooted) == ("host", None, False)
@@ -50,6 +50,13 @@ def test_the_order_in_which_a_release_is_looked_for(
     (shelf / "direct").mkdir()
     monkeypatch.setenv("PYNODE_BEAM_ODD", str(shelf / "direct"))
     assert Release.find("odd", near=deep).root == shelf / "direct"
+
+
+def test_the_one_that_the_environment_chooses(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shelf / ".beam/odd").mkdir(parents=True)
+    monkeypatch.setenv("PYNODE_BEAM_RELEASE", "odd")
+    assert Release.find(near=shelf).root == shelf / ".beam/odd"
+    assert Release.find("host", near=shelf) == Release()
 
 
 def test_an_unpacked_otp(shelf: Path) -> None:
