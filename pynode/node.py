@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
@@ -26,10 +27,12 @@ from pynode.config import (
     find_epmd_port,
     full_name,
     has_long_host,
+    nameless_host,
 )
 from pynode.dist.flags import offered
 from pynode.errors import ConfigError, NodeDown
 from pynode.net import Net
+from pynode.net.net import NO_NAME
 from pynode.policy import Policy, default_policy
 from pynode.process.process import Process, current_process
 from pynode.process.runtime import Dest, Runtime
@@ -85,7 +88,11 @@ class Node:
 
     Args:
         name: ``"py"``, ``"py@host"``; a host with a dot in it makes it a node with long names,
-            which can only connect to such.
+            which can only connect to such.  None, ``"undefined"`` or ``"undefined@host"``: the
+            first node that it connects to gives it a name, as with ``erl -sname undefined``.
+            Such a node is hidden, does not listen, and is called ``nonode@nohost`` until :meth:`connect` has returned
+            (nothing else connects it before).  When the connection that named it is lost, so
+            are the name and all its other connections; its processes live on.
         cookie: the secret shared with the other nodes; None: ``cookie_file``, the environment
             variable ``PYNODE_COOKIE``, or ``~/.erlang.cookie``, whose mode is checked.
         hidden: connect to whom it is told to and stay out of ``nodes()``, ``:global`` and the
@@ -116,7 +123,7 @@ class Node:
 
     def __init__(
         self,
-        name: str,
+        name: str | None = None,
         *,
         cookie: str | bytes | None = None,
         cookie_file: str | Path | None = None,
@@ -137,7 +144,10 @@ class Node:
         limits: Limits | None = None,
         policy: Policy = default_policy,
     ) -> None:
-        name = full_name(str(name), long_names=long_names)
+        host = nameless_host(name, long_names=long_names)
+        if host is not None and (listen is not None or port):
+            raise ConfigError("a node that gets its name from its first peer does not listen")
+        name = full_name(str(name), long_names=long_names) if host is None else host
         timeouts = timeouts or Timeouts()
         if net_ticktime is not None:
             timeouts = timeouts.replace(net_ticktime=net_ticktime)
@@ -145,7 +155,7 @@ class Node:
         self.config: Final = NodeConfig(
             name=name,
             cookie=find_cookie(cookie, file=cookie_file),
-            hidden=hidden,
+            hidden=hidden or host is not None,
             long_names=has_long_host(name),
             listen=listen,
             port=listen_port,
@@ -160,8 +170,7 @@ class Node:
             timeouts=timeouts,
             limits=limits or Limits(),
         )
-        #: The node's name, an :class:`Atom` as in pids and messages.
-        self.name: Final = Atom(name)
+        self._name = Atom(name) if host is None else NO_NAME
         self.telemetry: Final = Telemetry()
         #: The clients of behaviours, as whoever acts.
         self.gen_server: Final = Gen(self.actor)
@@ -172,7 +181,7 @@ class Node:
         self._net: Net | None = None
         self._runtime: Runtime | None = None
         self._services: Services | None = None
-        self._stopping: asyncio.Future[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         if self._stopping is not None:
@@ -181,12 +190,17 @@ class Node:
             state = "running" if self._services is not None else "not started"
         return f"<Node {self.name} {state}>"
 
+    @property
+    def name(self) -> Atom:
+        """The node's name, as in pids and messages."""
+        return self._name
+
     # ------------------------------------------------------------------ start and stop
 
     start = _Start()
 
     @classmethod
-    async def _started(cls, name: str, **options: Any) -> Node:
+    async def _started(cls, name: str | None = None, **options: Any) -> Node:
         """Make a node and start it; the options are those of :class:`Node`.
 
         Raises:
@@ -216,6 +230,7 @@ class Node:
             runtime.node = self
             runtime.attach(net)
             net.attach(runtime)
+            net.on_name = self._renamed
             services = Services(runtime, net, config)
             services.start()
             self._services = services
@@ -223,21 +238,34 @@ class Node:
             await self._tear_down()
             raise
 
+    def _renamed(self, name: Atom, creation: int) -> None:
+        self._name = name
+        if self._runtime is not None:
+            self._runtime.rename(name, creation)
+        if self._services is not None:
+            self._services.renamed()
+
     async def stop(self) -> None:
         """Leave the cluster: end all processes, close all connections at once, free the name.
 
         Processes end with reason ``shutdown``; what they, and everybody before, sent is handed
         to the network first, within ``Timeouts.stop``.  May be called again, and from any task of
-        the loop; every call returns when the node is down.
+        the loop; every call returns when the node is down.  Cancelled, it still leaves in good
+        order, which ``Timeouts.stop`` bounds, and raises the cancellation after that.
         """
-        if self._stopping is not None:
-            await asyncio.shield(self._stopping)
-            return
-        self._stopping = asyncio.get_running_loop().create_future()
-        try:
-            await self._tear_down()
-        finally:
-            self._stopping.set_result(None)
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(
+                self._tear_down(), name=f"pynode stop of {self.name}", context=Context()
+            )
+        cancelled: asyncio.CancelledError | None = None
+        while not self._stopping.done():
+            try:
+                await asyncio.shield(self._stopping)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        self._stopping.result()
 
     async def _tear_down(self) -> None:
         services, self._services = self._services, None
@@ -262,7 +290,7 @@ class Node:
         await self.stop()
 
     @classmethod
-    def in_thread(cls, name: str, **options: Any) -> NodeThread:
+    def in_thread(cls, name: str | None = None, **options: Any) -> NodeThread:
         """Return a node on a thread of its own, for ``with``; the options are the node's.
 
         The node goes on ticking and serving while the program computes.

@@ -173,6 +173,35 @@ async def _wait_for_ever(process: Process) -> None:
     await process.receive(lambda message: False)
 
 
+async def test_a_cancelled_stop_still_leaves_in_good_order(options: dict[str, Any]) -> None:
+    async with Node("a@localhost", **options) as a:
+        b = await Node.start("b@localhost", **options)
+        ended = asyncio.Event()
+
+        async def lingers(process: Process) -> None:
+            try:
+                await process.receive()
+            finally:
+                await ended.wait()
+
+        ref = a.monitor(b.spawn(lingers))
+        await a.ping(b.name)
+        stopping = asyncio.create_task(b.stop())
+        down = await a.main.receive(timeout=5)
+        assert (down[1], down[4]) == (ref, atom.shutdown)
+        stopping.cancel()
+        await asyncio.sleep(0)
+        assert not stopping.done()
+        ended.set()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        await b.stop()
+        with pytest.raises(NodeDown):
+            b.nodes()
+        with pytest.raises(NoSuchNode):
+            await a.connect(b.name)
+
+
 # --------------------------------------------------------------------------- threads
 
 
@@ -268,7 +297,7 @@ async def test_a_closed_port_is_told_from_an_absent_node(tmp_path: Path) -> None
 
 
 def test_options_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("", "@host", "py@", "a@b@c", "with blank@host"):
+    for name in ("", "py@", "a@b@c", "with blank@host"):
         with pytest.raises(ConfigError):
             Node(name, cookie="c")
     with pytest.raises(ConfigError, match="dot"):
