@@ -25,6 +25,7 @@ __all__ = [
     "find_epmd_port",
     "full_name",
     "has_long_host",
+    "nameless_host",
 ]
 
 MIB: Final = 1024 * 1024
@@ -81,7 +82,7 @@ class NodeConfig:
     """Everything a node is told at its start; :class:`pynode.Node` fills it from its options."""
 
     name: str
-    """Full name, ``alive@host``."""
+    """Full name, ``alive@host``; a host alone: the first peer gives the name (NAME_ME)."""
     cookie: bytes
     hidden: bool = False
     long_names: bool = False
@@ -145,6 +146,21 @@ def full_name(name: str, *, long_names: bool | None = None) -> str:
     if len(alive) + len(host) + 1 > 255:
         raise ConfigError("a node name has at most 255 characters")
     return f"{alive}@{host}"
+
+
+def nameless_host(name: str | None, *, long_names: bool | None = None) -> str | None:
+    """Return the host of a node that is to get its name from a peer; None: it has one.
+
+    Such a node is asked for with OTP's word, ``"undefined"`` or ``"undefined@host"``, or None.
+
+    Raises:
+        ConfigError: as :func:`full_name`.
+    """
+    if name is None:
+        name = "undefined"
+    if name.partition("@")[0] != "undefined":
+        return None
+    return full_name(name, long_names=long_names).partition("@")[2]
 
 
 def has_long_host(name: str) -> bool:

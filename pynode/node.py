@@ -90,9 +90,10 @@ class Node:
         name: ``"py"``, ``"py@host"``; a host with a dot in it makes it a node with long names,
             which can only connect to such.  None, ``"undefined"`` or ``"undefined@host"``: the
             first node that it connects to gives it a name, as with ``erl -sname undefined``.
-            Such a node is hidden, does not listen, and is called ``nonode@nohost`` until :meth:`connect` has returned
-            (nothing else connects it before).  When the connection that named it is lost, so
-            are the name and all its other connections; its processes live on.
+            Such a node is hidden, does not listen, and is called ``nonode@nohost`` until
+            :meth:`connect` or :meth:`ping` has connected it; signals alone do not.  When the
+            connection that named it is lost, so are the name and all its other connections; its
+            processes live on.
         cookie: the secret shared with the other nodes; None: ``cookie_file``, the environment
             variable ``PYNODE_COOKIE``, or ``~/.erlang.cookie``, whose mode is checked.
         hidden: connect to whom it is told to and stay out of ``nodes()``, ``:global`` and the

@@ -281,5 +281,5 @@ def _local_process(process: Process, agent: ServerRef) -> Process | None:
 def _is_here(process: Process, agent: ServerRef) -> bool:
     target = look_up(process, agent)
     if type(target) is Pid:
-        return target.node == process.runtime.node_name
+        return process.runtime.is_own(target)
     return type(target) is not tuple

@@ -79,8 +79,7 @@ async def replace_state(
 
 def _is_local(process: Process, dest: ServerRef) -> bool:
     target = look_up(process, dest)
-    node = process.runtime.node_name
-    return type(target) is Atom or (type(target) is Pid and target.node == node)
+    return type(target) is Atom or (type(target) is Pid and process.runtime.is_own(target))
 
 
 def _state(answer: Any, local: bool) -> Any:

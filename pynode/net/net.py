@@ -26,7 +26,7 @@ import errno
 import logging
 import secrets
 import socket
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from pynode.config import NodeConfig
@@ -63,7 +63,7 @@ from pynode.telemetry import Telemetry
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid
 
-__all__ = ["Net"]
+__all__ = ["NO_NAME", "Net"]
 
 _log = logging.getLogger("pynode.net")
 
@@ -72,6 +72,8 @@ DISCONNECT: Final = Atom("disconnect")
 NET_TICK_TIMEOUT: Final = Atom("net_tick_timeout")
 SETUP_FAILED: Final = Atom("connection_setup_failed")
 STOPPED: Final = Atom("net_kernel_terminated")
+#: What a node is called that has no name.
+NO_NAME: Final = Atom("nonode@nohost")
 
 #: What a waiting signal counts beside its payload, in bytes.
 _SIGNAL_BYTES: Final = 64
@@ -132,6 +134,9 @@ class Net:
         self.sink: SignalSink = None  # type: ignore[assignment]  # until attached
         self.telemetry = telemetry or Telemetry()
         self.local = LocalNode(config.name, config.creation or 0, local_flags, config.long_names)
+        #: Called when a node without a name of its own is given one by its first peer, before
+        #: the ``peer_up``, and when it has lost it (``nonode@nohost``, 0), after all ``peer_down``.
+        self.on_name: Callable[[Atom, int], object] = lambda name, creation: None
         #: The names, hosts (``"host"``) and name parts (``"name@"``) that may connect and be
         #: connected to; empty: all (``net_kernel:allow/1``).
         self.allow: set[str] = set()
@@ -152,6 +157,12 @@ class Net:
         self._epmd: EpmdServer | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._name_pool: dict[str, list[tuple[str, int]]] = {}
+        #: The attempt that is to bring this node's name, and the link that did.
+        self._naming: Attempt | None = None
+        self._named_by: Link | None = None
+        self._unnamed: list[asyncio.Future[None]] = []
+        #: Nodes that were not dialled for a signal, for want of a name; they are to go down.
+        self._refused: dict[Atom, None] = {}
         if sink is not None:
             self.attach(sink)
 
@@ -167,6 +178,16 @@ class Net:
         return self.local.creation
 
     @property
+    def dynamic(self) -> bool:
+        """True if this node gets its name from its first peer (``-sname undefined``)."""
+        return "@" not in self.config.name
+
+    @property
+    def nameless(self) -> bool:
+        """True while this node waits for such a name."""
+        return "@" not in self.local.name
+
+    @property
     def epmd(self) -> EpmdServer | None:
         """The embedded EPMD, where this node started one."""
         return self._epmd if self._epmd is not None and self._epmd.running else None
@@ -174,6 +195,7 @@ class Net:
     async def start(self) -> None:
         """Listen, register with EPMD (starting one where none answers), accept connections.
 
+        A node that gets its name from its first peer does none of this: it only connects.
         Cancelled or failing, it leaves nothing open.
 
         Raises:
@@ -190,6 +212,10 @@ class Net:
         self.loop = asyncio.get_running_loop()
         config = self.config
         Handshake.accept(self.local, 0)  # a name that cannot be written there is refused here
+        if self.dynamic:
+            self.running = True
+            self._schedule_tick()
+            return
         try:
             self._endpoints = await listen_addresses(
                 self.loop, config.name, config.listen, timeout=config.timeouts.setup
@@ -305,6 +331,7 @@ class Net:
         ends.  May be called again, and in another task than :meth:`start`.
         """
         self.running = False
+        self._refused.clear()
         self._accept_no_more()
         for listener in self._listeners:
             listener.close()
@@ -427,6 +454,9 @@ class Net:
     def _submit_waiting(
         self, node: Atom, sender: Pid, message: Control, payload: bytes | None
     ) -> Pressure:
+        if self.nameless:
+            self._refuse(node)
+            return Pressure.CLEAR
         entry = self._entries.get(node)
         limits = self.config.limits
         size = _SIGNAL_BYTES + (0 if payload is None else len(payload))
@@ -443,7 +473,11 @@ class Net:
 
     def request_connect(self, node: Atom) -> None:
         """Begin to connect without a signal to send; a failure is a ``peer_down``."""
-        if self.running and node not in self._links:
+        if not self.running or node in self._links:
+            return
+        if self.nameless:
+            self._refuse(node)
+        else:
             self._entry_for(node).automatic = True
 
     def _entry_for(self, node: Atom) -> _Entry:
@@ -646,7 +680,10 @@ class Net:
             channel.close()  # cannot happen while an attempt that loses its place is aborted
             return
         peer.address = channel.peer_address()
+        self._tell_refusals()
         link = Link(self, channel, local, peer)
+        if self.nameless:
+            self._take_name_of_ours(local, link)
         entry.attempt = None
         entry.link = link
         self._links[peer.name] = link
@@ -759,11 +796,61 @@ class Net:
             telemetry.emit("node_down", node=peer.name, reason=reason)
         self.sink.peer_down(peer.name, peer, reason)
         link.gone()
+        if link is self._named_by:
+            self._lose_name()
 
     def _name_free_again(self, peer: Peer) -> None:
         host = peer.name.name.partition("@")[2]
         creation = (peer.creation + 1) & 0xFFFFFFFF
         self._name_pool.setdefault(host, []).append((peer.name.name, max(creation, 4)))
+
+    # ------------------------------------------------------------------ a name from a peer
+
+    async def _wait_for_name(self, attempt: Attempt) -> None:
+        """Without a name, one attempt at a time: the first that succeeds names all others."""
+        while self.nameless and self._naming is not None:
+            waiter: asyncio.Future[None] = self.loop.create_future()
+            self._unnamed.append(waiter)
+            await waiter
+        if self.nameless:
+            self._naming = attempt
+
+    def _naming_over(self, attempt: Attempt) -> None:
+        if self._naming is attempt:
+            self._naming = None
+            waiting, self._unnamed = self._unnamed, []
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _take_name_of_ours(self, given: LocalNode, link: Link) -> None:
+        flags = self.local.flags
+        self.local = LocalNode(given.name, given.creation, flags, given.long_names)
+        self._named_by = link
+        assert self._naming is not None  # noqa: S101
+        self._naming_over(self._naming)
+        self.on_name(Atom(given.name), given.creation)
+
+    def _lose_name(self) -> None:
+        """Who gave the name may give it to somebody else now: no connection can keep it."""
+        self._named_by = None
+        self.disconnect_all(STOPPED)
+        self.local = LocalNode(self.config.name, 0, self.local.flags, self.local.long_names)
+        self.on_name(NO_NAME, 0)
+
+    def _refuse(self, node: Atom) -> None:
+        """Have ``node`` go down, once whoever submits has noted what is to end with it.
+
+        A signal has been encoded by then, and the pids in it say a name that is none.
+        """
+        if not self._refused:
+            self.loop.call_soon(self._tell_refusals)
+        self._refused[node] = None
+
+    def _tell_refusals(self) -> None:
+        refused, self._refused = self._refused, {}
+        for node in refused:
+            self.sink.peer_down(node, None, SETUP_FAILED)
 
     # ------------------------------------------------------------------ ticks
 

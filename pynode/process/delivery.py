@@ -37,6 +37,8 @@ class Delivery:
 
     node_name: Atom
     creation: int
+    #: The names, with their creations, that a node without a name of its own has gone by before.
+    former: dict[tuple[Atom, int], None]
     stopped: bool
     names: Names
     router: Router
@@ -51,9 +53,26 @@ class Delivery:
         A pid of an earlier life of the node, which has another creation, means nobody.
         """
         process = self._table.get(pid.id)
-        if process is not None and (process.pid is pid or process.pid == pid):
+        if process is None:
+            return None
+        if process.pid is pid or process.pid == pid:
             return process
+        if self.former and pid.serial == process.pid.serial and self.is_own(pid):
+            return process if process.pid == self.renewed(pid) else None
         return None
+
+    def is_own(self, identifier: Pid | Reference) -> bool:
+        """Return whether this node has made ``identifier``, or one of its name has."""
+        node = identifier.node
+        return node == self.node_name or (
+            bool(self.former) and (node, identifier.creation) in self.former
+        )
+
+    def renewed(self, pid: Pid) -> Pid:
+        """Return ``pid`` as it is now, where it is of a name that this node has lost."""
+        if (pid.node, pid.creation) not in self.former:
+            return pid
+        return Pid(self.node_name, pid.id, pid.serial, self.creation)
 
     def send(self, process: Process, dest: Dest, message: Any, *, priority: bool = False) -> None:
         """Send ``message``; never waits, and never fails for want of a receiver.
@@ -91,7 +110,7 @@ class Delivery:
         return ProcessDead(process.pid, process.exit_reason)
 
     def _send_pid(self, process: Process, dest: Pid, message: Any, priority: bool) -> None:
-        if dest.node == self.node_name:
+        if dest.node == self.node_name or (self.former and self.is_own(dest)):
             message = copy_term(message)
             target = self.local(dest)
             if target is not None:
@@ -120,7 +139,7 @@ class Delivery:
             self.router.send(process, node, c.RegSend(process.pid, name), message)
 
     def _send_alias(self, process: Process, dest: Reference, message: Any, priority: bool) -> None:
-        if dest.node == self.node_name:
+        if self.is_own(dest):
             message = copy_term(message)
             alias = self.aliases.get(dest)
             if alias is not None:

@@ -48,7 +48,7 @@ class Links:
         if to == process.pid:
             return
         runtime = self._runtime
-        if to.node == runtime.node_name:
+        if runtime.is_own(to):
             other = runtime.local(to)
             if other is None:
                 runtime.deaths.exit_signal(process, to, NOPROC, by_link=True)
@@ -75,9 +75,11 @@ class Links:
     def unlink(self, process: Process, to: Pid) -> None:
         """Unlink; see :meth:`Runtime.unlink`."""
         links = process.links
+        runtime = self._runtime
+        if runtime.former:
+            to = runtime.renewed(to)
         if links is None or links.get(to) != ACTIVE:
             return
-        runtime = self._runtime
         if to.node == runtime.node_name:
             del links[to]
             other = runtime.local(to)
@@ -119,6 +121,15 @@ class Links:
             if state == ACTIVE:
                 message = c.Exit(process.pid, pid, c.IN_PAYLOAD)
                 runtime.router.force(process.pid, pid.node, message, reason)
+
+    def renew(self, process: Process) -> None:
+        """The node goes by another name: so do the processes of it that ``process`` is linked to.
+
+        There are no links to other nodes then, for without a name there is no connection.
+        """
+        if process.links:
+            runtime = self._runtime
+            process.links = {runtime.renewed(pid): state for pid, state in process.links.items()}
 
     # ------------------------------------------------------------------ what peers do
 

@@ -78,8 +78,12 @@ class Monitor:
     @property
     def node(self) -> Atom:
         """The node of what is watched."""
-        node: Atom = self.target.node if type(self.target) is Pid else self.target[1]
-        return node
+        target = self.target
+        if type(target) is not Pid:
+            node: Atom = target[1]
+            return node
+        runtime = self.process.runtime
+        return runtime.node_name if runtime.is_own(target) else target.node
 
     def fired(self, reason: Any) -> None:
         """Tell the one that watches.  The monitor is removed already."""
@@ -173,8 +177,6 @@ class Monitors:
                 watched.watchers.pop(monitor.ref, None)
             return
         node = monitor.node
-        if node == runtime.node_name:
-            return
         remote = runtime.nodes.find(node)
         if remote is not None and remote.monitors.pop(monitor.ref, None) is not None:
             what = monitor.target if type(monitor.target) is Pid else monitor.target[0]

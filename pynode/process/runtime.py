@@ -53,6 +53,8 @@ __all__ = ["Dest", "Runtime"]
 
 _MAX_ID: Final = (1 << 28) - 1
 _MAX_SERIAL: Final = (1 << 32) - 1
+#: A node that loses its name this often forgets what it was called first.
+_MAX_FORMER: Final = 1000
 _NO_NETWORK: Final = Atom("no_network")
 
 
@@ -80,6 +82,7 @@ class Runtime(Signals):
     ) -> None:
         self.node_name = node_name
         self.creation = creation
+        self.former = {}
         self.loop: Final = asyncio.get_running_loop() if loop is None else loop
         self.limits: Final = Limits() if limits is None else limits
         self.telemetry: Final = Telemetry() if telemetry is None else telemetry
@@ -122,6 +125,25 @@ class Runtime(Signals):
     def attach(self, outbound: Outbound) -> None:
         """Give the way to other nodes; until then they are all unreachable."""
         self.router.outbound = outbound
+
+    def rename(self, node_name: Atom, creation: int) -> None:
+        """Go by another name, while no other node is connected.
+
+        Every process keeps its number and has a new :attr:`Process.pid`.  Pids and references
+        made before go on meaning the same processes, aliases and monitors to this node; other
+        nodes cannot know them.
+        """
+        self.former[self.node_name, self.creation] = None
+        self.former.pop((node_name, creation), None)
+        if len(self.former) > _MAX_FORMER:
+            del self.former[next(iter(self.former))]
+        self.node_name, self.creation = node_name, creation
+        for process in self._table.values():
+            process.pid = self.renewed(process.pid)
+            process.group_leader = self.renewed(process.group_leader)
+            self.links.renew(process)
+        if self.default_group_leader is not None:
+            self.default_group_leader = self.renewed(self.default_group_leader)
 
     # ------------------------------------------------------------------ processes
 
@@ -226,7 +248,7 @@ class Runtime(Signals):
         Raises:
             ValueError: ``pid`` is of another node.
         """
-        if pid.node != self.node_name:
+        if not self.is_own(pid):
             raise ValueError(f"{pid!r} is not of this node")
         return self.local(pid) is not None
 

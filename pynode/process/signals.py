@@ -65,7 +65,7 @@ class Signals(Delivery):
         if not process.alive:
             raise self.refusal(process)
         reason = copy_term(reason)
-        if to.node != self.node_name:
+        if not self.is_own(to):
             control: c.Control
             if type(to) is Pid:
                 control = c.Exit2(process.pid, to, c.IN_PAYLOAD)
@@ -165,7 +165,7 @@ class Signals(Delivery):
         Raises:
             ValueError: ``ref`` is of another node.
         """
-        if ref.node != self.node_name or ref.creation != self.creation:
+        if not self.is_own(ref) or (ref.creation != self.creation and not self.former):
             raise ValueError(f"{ref!r} is no monitor of this node")
         found = self.monitors.remove(process, ref)
         alias = self.aliases.get(ref)
@@ -179,7 +179,7 @@ class Signals(Delivery):
         """Make ``leader`` the group leader of ``to`` (``group_leader/2``)."""
         if not process.alive:
             raise self.refusal(process)
-        if to.node != self.node_name:
+        if not self.is_own(to):
             self.router.signal(process, to.node, c.GroupLeader(leader, to))
             return
         target = self.local(to)

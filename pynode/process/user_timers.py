@@ -33,7 +33,7 @@ class UserTimers:
             message = (TIMEOUT, ref, message)
         target: Process | Atom | None = dest if type(dest) is Atom else None
         if type(dest) is Pid:
-            if dest.node != runtime.node_name:
+            if not runtime.is_own(dest):
                 raise ValueError(f"a timer needs a process of this node, not {dest!r}")
             target = runtime.local(dest)
             if target is None:

@@ -62,9 +62,10 @@ class NetKernel(Service):
         name = Atom(node) if isinstance(node, str) else node
         if name == self.runtime.node_name:
             return True
-        request = (atom.is_auth, self.runtime.node_name)
         try:
             await self._net.connect(name)
+            # Now: it may be this connection that gives this node its name.
+            request = (atom.is_auth, self.runtime.node_name)
             answer = await gen.call(self.runtime.main, (_NAME, name), request, timeout)
         except (ConnectError, CallExit):
             return False

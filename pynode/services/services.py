@@ -76,6 +76,11 @@ class Services:
         if self._global_processes is not None:
             self._global_processes.server.prepare_shutdown()
 
+    def renamed(self) -> None:
+        """The node goes by another name now."""
+        if self._global_processes is not None:
+            self._global_processes.renamed()
+
     @property
     def name_server(self) -> NameServer:
         """What ``global`` knows: known nodes, names, locks.  To look at, not to change."""

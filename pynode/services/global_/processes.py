@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours import gen
 from pynode.errors import ConnectError, NodeDown, PeerBusy, PynodeError
+from pynode.shown import shown
 from pynode.terms import Atom, Pid, Reference, atom
 
 from .dispatch import handle_message
@@ -122,6 +123,10 @@ class GlobalProcesses:
         self._start_locker()
         self._start_registrar()
 
+    def renamed(self) -> None:
+        """The node goes by another name (it is hidden, and nobody else has been told of it)."""
+        self.server.node = self.runtime.node_name
+
     # ------------------------------------------------------------------ the name server's body
 
     def start(self, process: Process) -> None:
@@ -153,12 +158,12 @@ class GlobalProcesses:
                 case _:
                     handle_message(self.server, message)
         except Exception:
-            logger.exception("global_name_server: could not handle %r", message)
+            logger.exception("global_name_server: could not handle %r", shown(message))
 
     def terminated(self, process: Process, reason: Any) -> None:
         """Body: OTP's whole node would go down now."""
         if reason != _SHUTDOWN:
-            logger.critical("global_name_server was ended: %r; this node has no global", reason)
+            logger.critical("global_name_server was ended: %r; this node has no global", shown(reason))
 
     # ------------------------------------------------------------------ locker, registrar
 
@@ -178,11 +183,11 @@ class GlobalProcesses:
         if reason == _SHUTDOWN or pid.node != self.runtime.node_name:
             return
         if pid == self._locker.pid and not self._locker.alive:
-            logger.error("global: the locker was ended: %r", reason)
+            logger.error("global: the locker was ended: %r", shown(reason))
             self._start_locker()
             self.server.restart_all()
         elif pid == self.registrar.pid and not self.registrar.alive:
-            logger.error("global: the registrar was ended: %r", reason)
+            logger.error("global: the registrar was ended: %r", shown(reason))
             self._start_registrar()
 
     async def _run_locker(self, process: Process) -> None:

@@ -194,7 +194,7 @@ class Pg:
         for pid in wanted:
             if type(pid) is not Pid:
                 raise TypeError(f"pids join and leave groups, not {pid!r}")
-            if pid.node != self._runtime.node_name:
+            if not self._runtime.is_own(pid):
                 raise ValueError(f"{pid!r} is not of this node, so it cannot join or leave here")
         return wanted
 
