@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pynode.node import Node
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
+    from pynode.services.pg import Pg
 
 __all__ = ["Dispatch", "PubSub"]
 
@@ -93,6 +94,7 @@ class PubSub:
         self.name: Final = module(name)
         self._node = node
         self._runtime: Final[Runtime] = node.runtime
+        self._pg: Final[Pg] = node.pg
         self._dispatchers = {module(key): given for key, given in (dispatchers or {}).items()}
         self._warned: set[Atom] = set()
         self._registry = Registry()
@@ -108,7 +110,7 @@ class PubSub:
 
     def _start_pool(self) -> None:
         """Start the workers, all or none, and what they need."""
-        pg = self._node.pg
+        pg = self._pg
         if SCOPE not in pg.which_scopes():
             pg.start(SCOPE)
         try:
@@ -127,7 +129,10 @@ class PubSub:
 
     def _stop_pool(self) -> None:
         workers, self._workers = self._workers, []
+        has_scope = SCOPE in self._pg.which_scopes()
         for worker in workers:
+            if has_scope:
+                self._pg.leave(worker.group, worker.process.pid, SCOPE)
             self._end(worker.process.pid)
 
     def _worker_ended(self, worker: Worker) -> None:
@@ -393,7 +398,7 @@ class PubSub:
         message = copy_term(message)
         forward = (FORWARD, topic, message, dispatcher)
         busy: PeerBusy | None = None
-        for pid in self._node.pg.get_members(self._group_of(actor), SCOPE):
+        for pid in self._pg.get_members(self._group_of(actor), SCOPE):
             if pid.node != self.node_name:
                 try:
                     self._runtime.send(actor, pid, forward)

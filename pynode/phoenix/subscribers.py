@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pynode.behaviours.words import NORMAL
 from pynode.errors import Exit, ProcessDead
+from pynode.shown import shown
 from pynode.terms import Pid
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Callback:
         try:
             result = self._function(message)
         except Exception:
-            logger.exception("%r failed on %r", self._function, message)
+            logger.exception("%r failed on %r", self._function, shown(message))
         else:
             if inspect.isawaitable(result):
                 return self._wait(result, message)
@@ -57,7 +58,7 @@ class Callback:
         try:
             await result
         except Exception:
-            logger.exception("%r failed on %r", self._function, message)
+            logger.exception("%r failed on %r", self._function, shown(message))
         self._end_if_finished()
 
     def _end_if_finished(self) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from pynode.shown import shown
 from pynode.terms import Atom, Reference, atom
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Worker:
                 case (tag, Reference() as ref, _, what, _) if tag == _DOWN:
                     self._down(ref, what)
         except Exception:
-            logger.exception("%s: could not handle %r", self.group, message)
+            logger.exception("%s: could not handle %r", self.group, shown(message))
 
     def terminated(self, process: Process, reason: Any) -> None:
         """Body: somebody has ended this process, or its PubSub has stopped."""
