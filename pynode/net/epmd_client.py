@@ -248,7 +248,9 @@ class Registration:
                 if not (refused and await self._start_server()):
                     raise
                 if deadline is not None and self._loop.time() > deadline:
-                    raise
+                    where = _where(self._endpoint, self._port)
+                    problem = f"no EPMD can be started: {where} is in use, and nothing listens"
+                    raise EpmdError(self._node, problem) from error
             # Whoever was quicker binds before it listens: leave it that moment.
             await asyncio.sleep(0.01)
 
