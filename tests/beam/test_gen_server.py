@@ -24,6 +24,8 @@ from pynode.node import Node
 from pynode.terms import Pid, atom, elixir
 from pynode.testing import Beam, eventually
 
+GLOBAL = atom("global")
+
 ELIXIR_SERVER = """
 defmodule Counter do
   use GenServer
@@ -157,8 +159,8 @@ async def test_a_global_name_from_the_start(beam: Any, py_node: Any) -> None:
         await eventually(known)
         assert await ex.aeval('GenServer.call({:global, "counter"}, :bump)') == 1
         # Of one process, so that the call comes after the cast.
-        code = 'GenServer.cast({:global, "counter"}, 1); GenServer.call({:global, "counter"}, :bump)'
-        assert await ex.aeval(code) == 3
+        code = "GenServer.cast(name, 1); GenServer.call(name, :bump)"
+        assert await ex.aeval(code, name=(GLOBAL, b"counter")) == 3
         assert await node.call(("global", b"counter"), atom.bump) == 4
         with pytest.raises(AlreadyStarted) as caught:
             await node.start(Counter, 0, name=("global", b"counter"))

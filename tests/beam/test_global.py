@@ -3,81 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pynode.node import Node
 from pynode.process.process import Process
-from pynode.terms import Atom, Pid, atom, charlist
+from pynode.terms import Pid, atom, charlist
 from pynode.testing import Beam, eventually, receives
+from tests.beam.meshes import erl, joined, known_at, live, spawned, where
 
 MANAGER = charlist("manager")
-GLOBAL = atom("global")
-
-
-async def live(process: Process) -> None:
-    """The body of a process that lives until it is told to stop."""
-    await process.receive(lambda message: message == atom.stop)
-
-
-def erl(beam: Callable[..., Beam], name: str | None = None, **options: Any) -> Beam:
-    return beam(name, language="erlang", **options)
-
-
-async def known_at(node: Beam | Node) -> set[Atom]:
-    """Return the nodes that share the names of ``node``."""
-    if isinstance(node, Beam):
-        return set(await node.arpc("gen_server", "call", [atom.global_name_server, atom.get_known]))
-    return set(node.services.name_server.known)
-
-
-async def synced_at(node: Beam | Node) -> set[Atom]:
-    """Return the nodes that ``node`` is connected to, and has greeted in that partition."""
-    if isinstance(node, Beam):
-        synced = await node.arpc("gen_server", "call", [atom.global_name_server, atom.get_synced])
-        return set(synced) & set(await node.arpc("erlang", "nodes"))
-    return set(node.services.name_server.synced) & set(node.nodes())
-
-
-async def is_unlocked(node: Beam | Node) -> bool:
-    """Return whether nobody is joining, or changing names, at ``node``."""
-    if isinstance(node, Beam):
-        return bool(await node.arpc("ets", "lookup", [atom.global_locks, GLOBAL]) == [])
-    return node.services.name_server.locks.get(GLOBAL) is None
-
-
-async def joined(*nodes: Beam | Node) -> None:
-    """Wait until each of ``nodes`` knows all others, and they have done with joining.
-
-    The latter matters to whoever cuts a connection next: what is still under way, a del_lock or a
-    greeting, would make it again.
-    """
-    everybody = {node.name for node in nodes}
-
-    async def all_known() -> bool:
-        for node in nodes:
-            others = everybody - {node.name}
-            if await known_at(node) != others or await synced_at(node) != others:
-                return False
-        return all([await is_unlocked(node) for node in nodes])
-
-    await eventually(all_known, timeout=30)
-
-
-async def where(node: Beam | Node, name: Any) -> Any:
-    if isinstance(node, Beam):
-        found = await node.arpc("global", "whereis_name", [name])
-        return None if found == atom.undefined else found
-    return await node.global_.whereis_name(name)
-
-
-async def spawned(node: Beam) -> Pid:
-    """Start a process on a BEAM that lives until its node does."""
-    pid: Pid = await node.aeval("spawn(fun() -> receive stop -> ok end end).")
-    return pid
-
 
 # --------------------------------------------------------------------------- names
 
