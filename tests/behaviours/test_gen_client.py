@@ -22,6 +22,7 @@ from pynode.errors import (
 from pynode.process.process import Process
 from pynode.process.runtime import Runtime
 from pynode.terms import Atom, Pid, atom
+from pynode.testing import eventually
 
 from .helpers import Echo, Silent, is_clean, receive
 
@@ -152,6 +153,10 @@ async def test_a_timeout_leaves_nothing_behind(runtime: Runtime) -> None:
         await gen.call(main, pid, atom.x, timeout=0.01)
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.call == (atom.gen_server, atom.call, [pid, atom.x, 10])
+    server = runtime.local(pid)
+    assert server is not None
+    assert is_clean(main)  # before the reply and the end of the server could clear up
+    assert not server.watchers
     gen.cast(main, pid, atom.answer)
     await gen.stop(main, pid)
     assert is_clean(main)
@@ -160,16 +165,17 @@ async def test_a_timeout_leaves_nothing_behind(runtime: Runtime) -> None:
 async def test_cancelling_a_call_leaves_nothing_behind(runtime: Runtime) -> None:
     pid = await start(runtime, Silent)
     task = asyncio.create_task(gen.call(runtime.main, pid, 1, timeout=None))
-    await asyncio.sleep(0.001)
+    server = runtime.local(pid)
+    assert server is not None
+    await eventually(lambda: hasattr(server.body.server, "caller"))  # type: ignore[union-attr]
     assert not is_clean(runtime.main)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    server = runtime.local(pid)
-    assert server is not None
+    assert is_clean(runtime.main)  # before the reply, which would end what is left of the call
+    assert not server.watchers
     server.body.server.caller.reply(1)  # type: ignore[union-attr]
     assert is_clean(runtime.main)
-    assert not server.watchers
 
 
 async def test_cancelling_before_the_name_is_known(runtime: Runtime, table: Table) -> None:
