@@ -364,4 +364,5 @@ _HOMES = {
     "thread": ("NodeThread",),
 }
 
-__getattr__, __dir__ = lazy(__name__, _HOMES, submodules=("etf", "terms"))
+if not TYPE_CHECKING:  # for type checkers there are just the names above
+    __getattr__, __dir__ = lazy(__name__, _HOMES, submodules=("etf", "terms"))

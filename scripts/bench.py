@@ -114,7 +114,7 @@ async def serve_ping_pong() -> None:
 
 async def calls_out(node: Node, server: Pid, count: int) -> float:
     """Time ``count`` calls, one after the other, to a GenServer of a BEAM."""
-    request = (atom.get, (atom("Elixir.Map"), atom.size, []))
+    request: Any = (atom.get, (atom("Elixir.Map"), atom.size, []))
     begun = time.perf_counter()
     for _ in range(count):
         await node.call(server, request)

@@ -53,4 +53,5 @@ _HOMES = {
 
 # pytest imports the plugin, and with it this package, in every session of every project in the
 # environment; so nothing else is imported before it is asked for.
-__getattr__, __dir__ = lazy(__name__, _HOMES)
+if not TYPE_CHECKING:  # for type checkers there are just the names above
+    __getattr__, __dir__ = lazy(__name__, _HOMES)
