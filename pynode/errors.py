@@ -52,6 +52,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pynode.shown import shown
+
 __all__ = [
     "NO_REPLY",
     "CallExit",
@@ -240,7 +242,7 @@ class ProcessDead(PynodeError):
         self.reason: Final = reason
 
     def __str__(self) -> str:
-        return f"{self.pid!r} has ended: {self.reason!r}"
+        return f"{self.pid!r} has ended: {shown(self.reason)!r}"
 
 
 class NameError_(PynodeError):
@@ -260,8 +262,8 @@ class CallExit(PynodeError):
 
     def __str__(self) -> str:
         if self.call is None:
-            return f"exit: {self.reason!r}"
-        return f"exit: {self.reason!r} in {self.call!r}"
+            return f"exit: {shown(self.reason)!r}"
+        return f"exit: {shown(self.reason)!r} in {shown(self.call)!r}"
 
 
 class NoProcess(CallExit):
@@ -294,7 +296,7 @@ class RemoteError(PynodeError):
         self.stack: Final = stack
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.reason!r}"
+        return f"{self.kind}: {shown(self.reason)!r}"
 
 
 class StartError(PynodeError):
@@ -308,7 +310,7 @@ class StartError(PynodeError):
         self.reason: Final = reason
 
     def __str__(self) -> str:
-        return f"not started: {self.reason!r}"
+        return f"not started: {shown(self.reason)!r}"
 
 
 class AlreadyStarted(StartError):
@@ -331,7 +333,7 @@ class FunctionClause(PynodeError):
         self.request: Final = request
 
     def __str__(self) -> str:
-        return f"no clause for {self.request!r}"
+        return f"no clause for {shown(self.request)!r}"
 
 
 # --------------------------------------------------------------------------- control flow
@@ -347,6 +349,9 @@ class Exit(BaseException):
     def __init__(self, reason: Any = None) -> None:
         super().__init__(reason)
         self.reason: Final = reason
+
+    def __str__(self) -> str:
+        return f"{shown(self.reason)!r}"
 
 
 class _NoReply:

@@ -16,7 +16,8 @@ ROOT = Path(pynode.__file__).parent
 
 #: From the leaves up: a room imports rooms before it, and itself.
 LAYERS = [
-    {"_lazy", "errors"},
+    {"_lazy", "shown"},
+    {"errors"},
     {"config"},
     {"telemetry"},
     {"terms"},

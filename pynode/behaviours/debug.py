@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours.words import ERROR, OK
+from pynode.shown import shown
 from pynode.terms import Atom, copy_term, identical
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Debug:
     def event(self, body: BehaviourBody, event: Any) -> None:
         """Take note of a system event: ``{in, Msg}``, ``{out, Reply, To, State}``, ..."""
         if self.trace:
-            _log.info("*DBG* %r %r", _name_of(body), event)
+            _log.info("*DBG* %r %r", _name_of(body), shown(event))
         if self.log is not None:
             self.log.append(event)
         if self.started is not None:
@@ -98,7 +99,7 @@ class Debug:
             return (OK, list(self.log or ()))
         if flag == _PRINT:
             for event in self.log or ():
-                _log.info("*DBG* %r %r", _name_of(body), event)
+                _log.info("*DBG* %r %r", _name_of(body), shown(event))
             return OK
         if type(flag) is not tuple or len(flag) != 2 or flag[0] is not True:
             return _UNKNOWN_DEBUG

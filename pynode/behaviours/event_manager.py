@@ -29,6 +29,7 @@ from pynode.behaviours.words import (
 )
 from pynode.errors import NO_REPLY, Exit, RemoveHandler, Stop, SwapHandler
 from pynode.process.reasons import is_clean, reason_of
+from pynode.shown import shown
 from pynode.terms import Atom, Pid, charlist, identical, to_text
 
 if TYPE_CHECKING:
@@ -260,9 +261,9 @@ class ManagerBody(BehaviourBody):
             return
         _log.error(
             "event handler %r crashed in %r; last event: %r",
-            installed.id,
+            shown(installed.id),
             self.process,
-            last,
+            shown(last),
             exc_info=error,
         )
 

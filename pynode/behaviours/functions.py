@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pynode.behaviours.words import UNDEF
 from pynode.errors import PynodeError
+from pynode.shown import shown
 from pynode.terms import Atom, ExportFun, OpaqueFun, Pid, Port, Reference, TermMap
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class FunctionRefused(PynodeError):
         self.reason: Final = reason
 
     def __str__(self) -> str:
-        return f"{self.reason!r}"
+        return f"{shown(self.reason)!r}"
 
 
 def resolve_function(
@@ -102,7 +103,7 @@ _DICT_KEYS: Final = frozenset({Atom, bytes, Pid, Port, Reference})
 def _map(state: Any) -> Any:
     if type(state) is dict or type(state) is TermMap:
         return state
-    raise TypeError(f"not a map: {state!r}")
+    raise TypeError(f"not a map: {shown(state)!r}")
 
 
 def _exact(state: Any, key: Any) -> Any:

@@ -47,6 +47,7 @@ from pynode.behaviours.system import handle_system
 from pynode.behaviours.values import attributes_term, put_attributes
 from pynode.behaviours.words import EXIT, GEN_CALL, GEN_CAST, GEN_SERVER, SYSTEM
 from pynode.errors import NO_REPLY, Exit, FunctionClause, Stop
+from pynode.shown import shown
 from pynode.terms import Atom, Pid, charlist
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class GenServer:
             "%s %r received unexpected message in handle_info: %r",
             type(self).__qualname__,
             self._body.name if self._body.name is not None else self._body.process.pid,
-            message,
+            shown(message),
         )
 
     def handle_continue(self, term: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pynode.errors import EncodeError
+from pynode.shown import shown
 from pynode.terms import Atom, TermMap, copy_term, identical
 
 __all__ = ["attributes_term", "put_attributes", "term_or_repr"]
@@ -32,7 +33,7 @@ def put_attributes(attributes: dict[str, Any], state: Any) -> None:
         TypeError: ``state`` is no map, or has a key that names no attribute; nothing was changed.
     """
     if type(state) is not dict and type(state) is not TermMap:
-        raise TypeError(f"the new state is no map: {state!r}")
+        raise TypeError(f"the new state is no map: {shown(state)!r}")
     before = attributes_term(attributes)
     changes = {}
     for key, value in state.items():
@@ -50,4 +51,4 @@ def _name(key: Any) -> str:
         return str(key)
     if type(key) is bytes:
         return key.decode()
-    raise TypeError(f"not the name of an attribute: {key!r}")
+    raise TypeError(f"not the name of an attribute: {shown(key)!r}")

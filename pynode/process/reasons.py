@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pynode.errors import CallExit, EncodeError, Exit, FunctionClause
 from pynode.process.words import FUNCTION_CLAUSE, NORMAL, PYTHON_ERROR, SHUTDOWN
+from pynode.shown import shown
 from pynode.terms import Atom, copy_term
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -
             "%r crashed in %s: %s",
             process,
             name_of(process, where),
-            f"exit {reason!r}" if isinstance(error, Exit) else type(error).__name__,
+            f"exit {shown(reason)!r}" if isinstance(error, Exit) else type(error).__name__,
             exc_info=error,
         )
 

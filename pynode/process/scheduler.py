@@ -196,18 +196,22 @@ class Scheduler:
     def _exited(self, process: Process, error: Exit, where: Any) -> None:
         if process.alive:
             reason = reason_of(error)
-            log_crash(process, error, reason, where)
-            self._runtime.deaths.end(process, reason)
+            self._end(process, error, reason, where)
 
     def _crashed(self, process: Process, error: BaseException, where: Any) -> None:
         if process.alive:
             reason = reason_of(error)
-            log_crash(process, error, reason, where)
-            self._runtime.deaths.end(process, reason)
+            self._end(process, error, reason, where)
         else:
             self._zombie_raised(process, error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
+
+    def _end(self, process: Process, error: BaseException, reason: Any, where: Any) -> None:
+        try:
+            log_crash(process, error, reason, where)
+        finally:  # a logging handler of the program's may fail; the process has ended all the same
+            self._runtime.deaths.end(process, reason)
 
     def _zombie_raised(self, process: Process, error: BaseException) -> None:
         """What a dead process's clean-up raises is told once; being told to go is no news."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from pynode.shown import shown
+
 from .evaluate import ERROR, Outcome, evaluate
 
 if TYPE_CHECKING:
@@ -40,4 +42,10 @@ def report(outcome: Outcome, module: Any, function: Any) -> None:
     """Log the outcome of a cast, if it is an error."""
     kind, value, stack = outcome
     if kind == ERROR:
-        logger.error("cast of %s:%s failed: %r %r", module, function, value, list(stack))
+        logger.error(
+            "cast of %s:%s failed: %r %r",
+            shown(module),
+            shown(function),
+            shown(value),
+            shown(list(stack)),
+        )

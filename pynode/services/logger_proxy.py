@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from typing import Any, ClassVar, Final
 
+from pynode.shown import shown
 from pynode.terms import Atom, charlist_text, to_text
 
 from .service import NO_ANSWER, Service
@@ -30,6 +31,9 @@ _LEVELS: Final[dict[str, int]] = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
+#: Of one event; more is cut off, for a record is written at once, and holds the node up.
+_PARTS: Final = 10
+_CHARACTERS: Final = 64 * 1024
 
 
 class LoggerProxy(Service):
@@ -56,11 +60,12 @@ class LoggerProxy(Service):
 def _text(event: list[Any]) -> str:
     if len(event) > 1:
         event = event[:-1]  # without the metadata
-    return " ".join(map(_readable, event))
+    text = " ".join(map(_readable, event[:_PARTS]))
+    return text if len(text) <= _CHARACTERS else text[:_CHARACTERS] + "..."
 
 
 def _readable(part: Any) -> str:
     try:
         return charlist_text(part)
     except (TypeError, ValueError):
-        return repr(to_text(part))
+        return repr(shown(to_text(part)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.behaviours import gen
 from pynode.process.process import current_process
+from pynode.shown import shown
 from pynode.terms import Atom, Pid, atom
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ class Service:
                 case _:
                     self.info(message)
         except Exception:
-            logger.exception("%s: a message that could not be handled: %r", self.name, message)
+            logger.exception(
+                "%s: a message that could not be handled: %r", self.name, shown(message)
+            )
         return None
 
     def terminated(self, process: Process, reason: Any) -> None:

@@ -58,6 +58,9 @@ class BitString(_Frozen):
     def __repr__(self) -> str:
         return f"BitString({self.data!r}, {self.bits})"
 
+    def _shown_parts(self) -> tuple[str, Iterable[Any], str]:
+        return "BitString(", (self.data, self.bits), ")"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return BitString, (self.data, self.bits)
 
@@ -100,6 +103,9 @@ class ImproperList(_Frozen):
 
     def __repr__(self) -> str:
         return f"ImproperList({list(self.elements)!r}, {self.tail!r})"
+
+    def _shown_parts(self) -> tuple[str, Iterable[Any], str]:
+        return "ImproperList(", (list(self.elements[:100]), self.tail), ")"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ImproperList, (self.elements, self.tail)
@@ -282,6 +288,9 @@ class Record(_Frozen):
     def __repr__(self) -> str:
         fields = ", ".join(f"{key}={value!r}" for key, value in self.fields)
         return f"#{self.module}:{self.name}{{{fields}}}"
+
+    def _shown_parts(self) -> tuple[str, Iterable[Any], str]:
+        return f"#{self.module}:{self.name}{{", self.fields, "}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Record, (self.module, self.name, self.exported, self.fields)

@@ -115,6 +115,9 @@ class TermMap(MutableMapping[Any, Any]):
     def __repr__(self) -> str:
         return f"TermMap([{', '.join(repr(pair) for pair in self._items.values())}])"
 
+    def _shown_parts(self) -> tuple[str, Iterable[Any], str]:
+        return "TermMap([", self._items.values(), "])"
+
     def __copy__(self) -> TermMap:
         return TermMap(self._items.values())
 

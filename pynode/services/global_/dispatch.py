@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from pynode.shown import shown
 from pynode.terms import Atom, Pid, Reference, atom
 
 from .ports import Caller
@@ -87,12 +88,12 @@ def handle_call(server: NameServer, caller: Caller, request: Any) -> None:
     """Handle one gen call; the answer goes to ``caller``, a malformed request gets ``error``."""
     handler = _CALLS.get(_key(request))
     if handler is None:
-        logger.warning("global_name_server: unexpected call %r from %r", request, caller[0])
+        logger.warning("global_name_server: unexpected call %r from %r", shown(request), caller[0])
         return
     try:
         answer = handler(server, caller, request)
     except Malformed:
-        logger.warning("global_name_server: malformed call %r from %r", request, caller[0])
+        logger.warning("global_name_server: malformed call %r from %r", shown(request), caller[0])
         answer = (atom.error, atom.badarg)
     if answer is not _NO_ANSWER:
         server.host.reply(caller, answer)
@@ -141,9 +142,9 @@ def handle_message(server: NameServer, message: Any) -> None:
             return
     handler = _MESSAGES.get(_key(message))
     if handler is None:
-        logger.warning("global_name_server: unexpected message %r", message)
+        logger.warning("global_name_server: unexpected message %r", shown(message))
         return
     try:
         handler(server, message)
     except Malformed:
-        logger.warning("global_name_server: malformed message %r", message)
+        logger.warning("global_name_server: malformed message %r", shown(message))

@@ -163,7 +163,9 @@ class GlobalProcesses:
     def terminated(self, process: Process, reason: Any) -> None:
         """Body: OTP's whole node would go down now."""
         if reason != _SHUTDOWN:
-            logger.critical("global_name_server was ended: %r; this node has no global", shown(reason))
+            logger.critical(
+                "global_name_server was ended: %r; this node has no global", shown(reason)
+            )
 
     # ------------------------------------------------------------------ locker, registrar
 

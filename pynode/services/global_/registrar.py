@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from pynode.shown import shown
 from pynode.terms import Pid, atom
 
 from .locking import del_global_lock, lock_known
@@ -63,5 +64,7 @@ class Registrar:
             return False
         others = self._server.names.names_of(pid)
         if others:
-            logger.error("global: %r registered under several names: %r", pid, [name, *others])
+            logger.error(
+                "global: %r registered under several names: %r", pid, shown([name, *others])
+            )
         return not others

@@ -22,6 +22,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from pynode.shown import shown
 from pynode.terms import Atom, ExportFun, OpaqueFun, Pid, atom
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def random_exit_name(actor: Actor, name: Any, pid: Pid, other: Pid) -> Pid:
     OTP calls it random; it is not.
     """
     smaller, greater = _ordered(pid, other)
-    logger.info("global: name conflict, terminating %r", (name, greater))
+    logger.info("global: name conflict, terminating %r", shown((name, greater)))
     actor.kill(greater)
     return smaller
 
@@ -159,7 +160,7 @@ class Methods:
             if inspect.isawaitable(result):
                 result = await result
         except Exception as error:
-            logger.exception("global: the resolve method of %r failed", name)
+            logger.exception("global: the resolve method of %r failed", shown(name))
             return atom.EXIT, (atom.python_error, type(error).__name__, str(error))
         return atom.none if result is None else result
 
@@ -192,7 +193,7 @@ async def exchange_names(
         try:
             winner = await ask(entry.pid.node, entry.method, name, pid, entry.pid)
         except Unanswered as error:
-            logger.info("global: no answer for the conflict about %r: %s", name, error)
+            logger.info("global: no answer for the conflict about %r: %s", shown(name), error)
             winner = pid
         if winner == pid:
             ours.append((atom.insert, (name, pid, method)))
@@ -200,7 +201,9 @@ async def exchange_names(
             theirs.append((atom.insert, (name, entry.pid, entry.method)))
         else:
             if winner != atom.none:
-                logger.info("global: the conflict about %r was resolved as %r", name, winner)
+                logger.info(
+                    "global: the conflict about %r was resolved as %r", shown(name), shown(winner)
+                )
             ours.append((atom.delete, name))
             theirs.append((atom.delete, name))
     ours.reverse()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from pynode.shown import shown
 from pynode.terms import Atom, Pid, Reference, atom
 
 from . import wire
@@ -68,13 +69,13 @@ class ScopeProcess:
                 message = message[1]
             handler = _MESSAGES.get(_key(message))
             if handler is None:
-                logger.warning("pg scope %s: unexpected message %r", self.name, message)
+                logger.warning("pg scope %s: unexpected message %r", self.name, shown(message))
             else:
                 handler(self.scope, message)
         except wire.Malformed:
-            logger.warning("pg scope %s: malformed message %r", self.name, message)
+            logger.warning("pg scope %s: malformed message %r", self.name, shown(message))
         except Exception:
-            logger.exception("pg scope %s: could not handle %r", self.name, message)
+            logger.exception("pg scope %s: could not handle %r", self.name, shown(message))
 
     def terminated(self, process: Process, reason: Any) -> None:
         """Body: the scope is gone; its peers hear of that by their monitors."""
