@@ -152,6 +152,8 @@ class Node:
         timeouts = timeouts or Timeouts()
         if net_ticktime is not None:
             timeouts = timeouts.replace(net_ticktime=net_ticktime)
+        if not timeouts.net_ticktime > 0:
+            raise ConfigError(f"net_ticktime is a positive number of seconds, not {net_ticktime}")
         listen_port, uses_epmd, peers_port = _ports(port, epmd, peer_port)
         self.config: Final = NodeConfig(
             name=name,
@@ -421,6 +423,42 @@ class Node:
     def set_cookie(self, node: Atom | str, cookie: str | bytes) -> None:
         """Use ``cookie`` with ``node`` from the next connection on (``set_cookie/2``)."""
         self.net.set_cookie(str(node), find_cookie(cookie))
+
+    def allow(self, nodes: Iterable[Atom | str]) -> None:
+        """Connect with ``nodes`` only, and those of earlier calls (``net_kernel:allow/1``).
+
+        Without a call, any node that has the cookie may connect.  ``"host"`` stands for all nodes
+        of a host, ``"name@"`` for that name on any.  Connections that are up stay.
+        """
+        self.net.allow.update(map(str, nodes))
+
+    def allowed(self) -> list[str]:
+        """Return what :meth:`allow` was given, sorted; empty: all nodes (``allowed/0``)."""
+        return sorted(self.net.allow)
+
+    @property
+    def net_ticktime(self) -> float:
+        """The tick time in seconds; while it is being changed, what it is changed to."""
+        return self.net.ticker.seconds
+
+    def set_net_ticktime(
+        self, seconds: float, transition: float = 60.0
+    ) -> Atom | tuple[Atom, float]:
+        """Change ``net_ticktime`` while connected (``net_kernel:set_net_ticktime/2``).
+
+        Every node of the cluster needs the same change, within ``transition`` seconds: for so
+        long this node ticks at the shorter pace, and gives silent peers up by the longer one.
+        It does not tell the others.  A BEAM is told by ``net_kernel:set_net_ticktime`` there
+        (``node.rpc`` will do); a Python node lets no BEAM do it by rpc unless it exposes this.
+
+        Returns:
+            ``atom.change_initiated``; ``atom.unchanged`` if that is the tick time already; or
+            ``(atom.ongoing_change_to, seconds)``, and nothing is changed, during a transition.
+
+        Raises:
+            ValueError: not a positive tick time, or a negative transition.
+        """
+        return self.services.net_kernel.set_net_ticktime(seconds, transition)
 
     def monitor_nodes(self, flag: bool = True, **options: Any) -> None:
         """Have ``{nodeup, Node}`` and ``{nodedown, Node}`` sent to the acting process.

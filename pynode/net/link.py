@@ -251,6 +251,12 @@ class Link:
         self._bytes_out_at_tick = channel.bytes_out
         return True
 
+    def extra_tick(self) -> None:
+        """Tick, unless something goes out anyhow; nobody is given up (see :mod:`.ticker`)."""
+        if not self.queued_bytes:
+            self.channel.write([self.connection.tick()])
+            self.ticks_out += 1
+
     def end(self, *, flush: bool) -> None:
         """Close the socket, now; with ``flush``, what the kernel takes at once still goes out."""
         if flush and not self.channel.closed:

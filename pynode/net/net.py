@@ -58,7 +58,8 @@ from pynode.net.channel import Channel
 from pynode.net.epmd_client import Registration
 from pynode.net.epmd_server import EpmdServer
 from pynode.net.handshaking import Attempt, Dial, Reception
-from pynode.net.link import TICKS_PER_TICKTIME, Link
+from pynode.net.link import Link
+from pynode.net.ticker import TickChange, Ticker
 from pynode.telemetry import Telemetry
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid
@@ -140,8 +141,7 @@ class Net:
         #: The names, hosts (``"host"``) and name parts (``"name@"``) that may connect and be
         #: connected to; empty: all (``net_kernel:allow/1``).
         self.allow: set[str] = set()
-        #: Seconds; see :meth:`set_net_ticktime`.
-        self.net_ticktime = config.timeouts.net_ticktime
+        self.ticker = Ticker(config.timeouts.net_ticktime, self._tick, self._tick_only)
         self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # from start on
         self.port = 0
         self.running = False
@@ -155,7 +155,6 @@ class Net:
         self._endpoints: list[Endpoint] = []
         self._registration: Registration | None = None
         self._epmd: EpmdServer | None = None
-        self._tick_timer: asyncio.TimerHandle | None = None
         self._name_pool: dict[str, list[tuple[str, int]]] = {}
         #: The attempt that is to bring this node's name, and the link that did.
         self._naming: Attempt | None = None
@@ -214,7 +213,7 @@ class Net:
         Handshake.accept(self.local, 0)  # a name that cannot be written there is refused here
         if self.dynamic:
             self.running = True
-            self._schedule_tick()
+            self.ticker.start(self.loop)
             return
         try:
             self._endpoints = await listen_addresses(
@@ -234,7 +233,7 @@ class Net:
         self.local = LocalNode(config.name, creation, self.local.flags, config.long_names)
         self.running = True
         self._accept_more()
-        self._schedule_tick()
+        self.ticker.start(self.loop)
 
     async def _register(self) -> int:
         config = self.config
@@ -336,9 +335,7 @@ class Net:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
-        if self._tick_timer is not None:
-            self._tick_timer.cancel()
-            self._tick_timer = None
+        self.ticker.stop()
         self.disconnect_all(STOPPED)
         for reception in list(self._receptions):
             reception.abort()
@@ -377,14 +374,13 @@ class Net:
         else:
             self._cookies[node] = cookie
 
-    def set_net_ticktime(self, seconds: float) -> None:
-        """Change the tick time at once; the peers' has to be changed as well."""
-        if seconds <= 0:
-            raise ValueError("net_ticktime is a positive number of seconds")
-        self.net_ticktime = seconds
-        if self._tick_timer is not None:
-            self._tick_timer.cancel()
-            self._schedule_tick()
+    def set_net_ticktime(self, seconds: float, transition: float = 60.0) -> TickChange:
+        """Change the tick time; the peers' has to be changed as well, within ``transition`` s.
+
+        Raises:
+            ValueError: not a positive tick time, or a negative transition.
+        """
+        return self.ticker.change(seconds, transition)
 
     def is_allowed(self, node: str) -> bool:
         """Tell whether :attr:`allow` has ``node``, its host, or its part before the ``@``."""
@@ -854,14 +850,7 @@ class Net:
 
     # ------------------------------------------------------------------ ticks
 
-    def _schedule_tick(self) -> None:
-        period = self.net_ticktime / TICKS_PER_TICKTIME
-        self._tick_timer = self.loop.call_later(period, self._tick)
-
     def _tick(self) -> None:
-        # Readers that are ready run before timers in a turn of the loop: a peer that spoke while
-        # this thread was busy with something else has been heard by now.
-        self._schedule_tick()
         for link in list(self._links.values()):
             if link.channel.closed or link.tick():
                 continue
@@ -870,6 +859,11 @@ class Net:
             if self.telemetry.hooks:
                 self.telemetry.emit("tick_timeout", node=name)
             self._link_lost(link, NET_TICK_TIMEOUT)
+
+    def _tick_only(self) -> None:
+        for link in list(self._links.values()):
+            if not link.channel.closed:
+                link.extra_tick()
 
 
 def _atom(node: Atom | str) -> Atom:

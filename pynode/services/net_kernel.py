@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.behaviours import gen
 from pynode.errors import CallExit, ConnectError
+from pynode.net.ticker import TickChange
 from pynode.terms import Atom, atom
 
 from .service import NO_ANSWER, Service
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["NetKernel"]
 
 _NAME: Final = atom.net_kernel
+_ONGOING: Final = Atom(TickChange.ONGOING.value)
 
 
 class NetKernel(Service):
@@ -36,9 +38,20 @@ class NetKernel(Service):
         self._config = config
         super().__init__(runtime)
 
-    def net_ticktime(self) -> int:
-        """``net_kernel:get_net_ticktime/0``: whole seconds."""
-        return max(1, round(self._net.net_ticktime))
+    def net_ticktime(self) -> int | tuple[Atom, int]:
+        """``net_kernel:get_net_ticktime/0``: whole seconds, or what it is being changed to."""
+        ticker = self._net.ticker
+        seconds = max(1, round(ticker.seconds))
+        return (_ONGOING, seconds) if ticker.changing else seconds
+
+    def set_net_ticktime(
+        self, seconds: float, transition: float = 60.0
+    ) -> Atom | tuple[Atom, float]:
+        """Change the tick time; see :meth:`pynode.Node.set_net_ticktime`."""
+        change = self._net.set_net_ticktime(seconds, transition)
+        if change is TickChange.ONGOING:
+            return _ONGOING, self._net.ticker.seconds
+        return Atom(change.value)
 
     def call(self, caller: tuple[Any, Any], request: Any) -> Any:
         """``{is_auth, Node}`` and the questions that only look."""

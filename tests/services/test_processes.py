@@ -12,6 +12,7 @@ import pytest
 from pynode.behaviours import gen
 from pynode.config import NodeConfig, Timeouts
 from pynode.errors import NoSuchNode, RemoteError
+from pynode.net.ticker import Ticker
 from pynode.process.runtime import Runtime
 from pynode.services import Services
 from pynode.services.user import User
@@ -25,7 +26,8 @@ GLOBAL = atom("global")
 class NoNet:
     """A net with nobody on it."""
 
-    net_ticktime = 60.0
+    def __init__(self) -> None:
+        self.ticker = Ticker(60.0, lambda: None, lambda: None)
 
     def peers(self) -> list[Any]:
         return []
