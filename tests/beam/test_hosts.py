@@ -5,26 +5,19 @@ Each test makes network namespaces of its own, with their own ``/etc/hosts``.
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pynode import atom
 from pynode.testing import Beam, Epmd, free_port
+from tests.beam.networks import MARKS, Network, entered
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-    pytest.mark.skipif(shutil.which("ip") is None, reason="there is no ip (iproute2)"),
-]
+pytestmark = MARKS
 
 #: A Python node in a namespace: connects to argv[4:], says so, answers until its input ends.
 PEER = """
@@ -47,38 +40,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
-class Network:
-    """Namespaces that a test made, joined by a pair of interfaces where there are two."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._tag = secrets.token_hex(3)
-
-    def namespace(self, name: str, hosts: str) -> tuple[str, ...]:
-        """Make a namespace; return the words that run a command in it."""
-        full = f"py{self._tag}{name}"
-        folder = Path("/etc/netns", full)
-        folder.mkdir(parents=True)
-        self._stack.callback(shutil.rmtree, folder)
-        (folder / "hosts").write_text(hosts)
-        ip("netns", "add", full)
-        self._stack.callback(ip, "netns", "del", full)
-        ip("-n", full, "link", "set", "lo", "up")
-        return ("ip", "netns", "exec", full)
-
-    def join(self, left: tuple[str, ...], right: tuple[str, ...]) -> None:
-        """Give ``left`` 10.77.0.1 and ``right`` 10.77.0.2 on one wire."""
-        one, two = left[-1], right[-1]
-        ip("-n", one, "link", "add", "w", "type", "veth", "peer", "name", "w", "netns", two)
-        for name, address in ((one, "10.77.0.1/24"), (two, "10.77.0.2/24")):
-            ip("-n", name, "address", "add", address, "dev", "w")
-            ip("-n", name, "link", "set", "w", "up")
 
 
 @pytest.fixture
@@ -123,7 +84,12 @@ def test_the_host_s_name_is_an_address_of_loopback(
     inside = network.namespace("a", f"127.0.0.1 localhost\n{address} box\n")
     with ExitStack() as stack:
         port = free_port()
-        options: Any = {"prefix": inside, "host": "box", "cookie": "netns", "language": "erlang"}
+        options: Any = {
+            "prefix": entered(inside),
+            "host": "box",
+            "cookie": "netns",
+            "language": "erlang",
+        }
         if first == "python":  # with the EPMD it brings along
             assert peer(inside, "py@box", "netns", str(port)) == "ready"
             beam = stack.enter_context(Beam("node1", epmd=port, **options))
@@ -143,7 +109,8 @@ def test_between_two_networks(network: Network, peer: Callable[..., str], dialle
     left, right = network.namespace("a", hosts), network.namespace("b", hosts)
     network.join(left, right)
     with Epmd(prefix=left, address=None) as epmd:
-        beam = Beam("node1", epmd=epmd, prefix=left, host="left", cookie="netns", language="erlang")
+        options: Any = {"prefix": entered(left), "host": "left", "cookie": "netns"}
+        beam = Beam("node1", epmd=epmd, language="erlang", **options)
         with beam:
             others = [str(beam.name)] if dialler == "python" else []
             # The Python node has no EPMD on its side, so it brings one that the BEAM can ask.
