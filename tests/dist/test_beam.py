@@ -240,10 +240,13 @@ def test_alive_is_answered_with_false_by_a_beam(beam: Beam) -> None:
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
         driver.eval(stand_in)
         with listener.accept() as line:
-            with pytest.raises(ConnectionAborted, match="false"):
-                line.shake(Status.ALIVE)
-            assert AliveAnswered(False) in line.events
-            outcome(driver)
+            line.handshake.receive_data(line.read())
+            line.handshake.send_status(Status.ALIVE)
+            line.write(line.handshake.data_to_send())
+            assert line.handshake.receive_data(line.read()) == [AliveAnswered(False)]
+            assert line.handshake.closed
+            assert line.read() == b""
+            assert outcome(driver) == atom.shutdown
 
 
 def test_a_beam_with_another_cookie_is_found_out(beam: Beam) -> None:
