@@ -6,10 +6,6 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 
-# What the tests and the demo need of Debian beside Python itself.  erlang-dev has the headers that
-# the flags are compared with, iproute2 the network namespaces.
-DEBIAN_PACKAGES=(elixir erlang-dev iproute2)
-
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 
 fail() {
@@ -40,21 +36,32 @@ need_packages() {
         fail "$reason, and installing needs root. By hand: $by_hand"
     fi
     say "$reason: installing $* (apt-get)"
-    export DEBIAN_FRONTEND=noninteractive
-    as_root apt-get update -qq >&2 || say "apt-get update failed; going on with the lists there are"
-    as_root apt-get install -y -qq --no-install-recommends "$@" >&2 ||
+    # Through env: sudo would keep the setting to itself, and wireshark-common has a question.
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get)
+    as_root "${apt[@]}" update -qq >&2 ||
+        say "apt-get update failed; going on with the lists there are"
+    as_root "${apt[@]}" install -y -qq --no-install-recommends "$@" >&2 ||
         fail "apt-get could not install them. By hand: $by_hand"
 }
 
-# ensure_beam: there is an Erlang and an Elixir, and what else the tests ask of the system.
+# ensure_beam [for-tests]: there is an Erlang and an Elixir, and what else the tests ask of the
+# system: erlang-dev has the headers that the flags are compared with, iproute2 makes the network
+# namespaces, tshark reads the protocol independently.
 ensure_beam() {
     local missing=()
     command -v elixir >/dev/null && command -v mix >/dev/null || missing+=(elixir)
     command -v erl >/dev/null || [ "${#missing[@]}" -gt 0 ] || missing+=(erlang-nox)
     command -v ip >/dev/null || [ -x /sbin/ip ] || missing+=(iproute2)
-    if command -v dpkg-query >/dev/null && [ "${1:-}" = with-headers ]; then
+    if command -v dpkg-query >/dev/null && [ "${1:-}" = for-tests ]; then
         find /usr/lib/erlang/lib -path '*/kernel-*/include/dist.hrl' 2>/dev/null | grep -q . ||
             missing+=(erlang-dev)
+        if ! command -v tshark >/dev/null; then
+            if as_root true; then
+                missing+=(tshark)
+            else
+                say "tshark is missing: a test is skipped. By hand: sudo apt-get install tshark"
+            fi
+        fi
     fi
     if [ "${#missing[@]}" -gt 0 ]; then
         need_packages "${missing[*]} missing" "${missing[@]}"
