@@ -276,6 +276,9 @@ class Beam(Shell):
     def pause(self) -> None:
         """Freeze the node (SIGSTOP): it neither reads nor ticks, and nobody is told."""
         self._signal_group(signal.SIGSTOP)
+        # Its threads stop a little later; or it has ended, which is left for others to see.
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.os_pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a frozen node go on (SIGCONT)."""

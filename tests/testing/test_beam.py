@@ -399,6 +399,7 @@ def test_the_seed_in_three_nodes(beam: StartBeam) -> None:
         alive = str(node.name).partition("@")[0]
         name = list(f"subs_{alive}".encode())
         node.eval("Publisher.subscribe(manager, name, subscriber)", name=name)
+        node.eval("Publisher.subscribers(manager)")  # which it reads after the subscription
     for node in (node1, node2, node3):
         message = f"Hello !! from {node.name}"
         node.eval("Publisher.notify(manager, message)", message=message)
