@@ -1,4 +1,4 @@
-"""EPMD: messages, the registry, the embedded server, and registrations that last."""
+"""EPMD: the embedded server, and registrations that last."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from pynode.dist import epmd as messages
 from pynode.dist.epmd import NodeEntry
-from pynode.dist.epmd_registry import MAX_PAST, Registry
-from pynode.errors import ConnectTimeout, EpmdError, NameTakenError, ProtocolError
+from pynode.dist.epmd_registry import Registry
+from pynode.errors import ConnectTimeout, EpmdError, NameTakenError
 from pynode.net import EpmdServer, epmd_client, epmd_names, epmd_server
 from pynode.net.addresses import Endpoint
 from pynode.testing.beam import Beam
@@ -24,119 +23,6 @@ from pynode.testing.epmd import Epmd, free_port
 
 from .conftest import MakeNet
 from .harness import LOOPBACK, PATIENCE, Script, outside, recorder
-
-# --------------------------------------------------------------------------- messages
-
-names = st.text(st.characters(exclude_characters="\0\n", exclude_categories=["Cs"]), min_size=1,
-                max_size=255)  # fmt: skip
-ports = st.integers(0, 0xFFFF)
-entries = st.builds(
-    NodeEntry, names, ports, st.integers(0, 255), st.integers(0, 255), ports, ports,
-    st.binary(max_size=64),
-)  # fmt: skip
-requests = st.one_of(
-    st.builds(messages.AliveRequest, entries),
-    st.builds(messages.PortRequest, names),
-    st.builds(messages.StopRequest, names),
-    st.sampled_from([messages.NamesRequest(), messages.DumpRequest(), messages.KillRequest()]),
-)
-
-
-@given(requests)
-def test_a_request_is_read_as_it_was_written(request: messages.Request) -> None:
-    data = messages.encode_request(request)
-    assert int.from_bytes(data[:2], "big") == len(data) - 2
-    assert messages.parse_request(data[2:]) == request
-
-
-@given(entries, st.integers(4, 0xFFFFFFFF))
-def test_replies_are_read_as_they_were_written(entry: NodeEntry, creation: int) -> None:
-    assert messages.parse_port_reply(messages.port_reply(entry)) == entry
-    reply = messages.alive_reply(entry, creation)
-    for cut in range(len(reply)):
-        assert messages.parse_alive_reply(reply[:cut]) is None
-    answer = messages.parse_alive_reply(reply)
-    assert answer is not None
-    expected = creation if entry.highest >= 6 else creation % 3 + 1
-    assert answer == (0, expected)
-
-
-@given(st.binary(max_size=64))
-@settings(max_examples=300)
-def test_parse_or_protocol_error(data: bytes) -> None:
-    for parse in (
-        messages.parse_request,
-        messages.parse_port_reply,
-        messages.parse_alive_reply,
-        messages.parse_names_reply,
-    ):
-        for text in (data, b"w\0" + data, b"x" + data, b"z" + data, b"\0\0\x11\x11name " + data):
-            try:
-                parse(text)
-            except ProtocolError:
-                continue
-
-
-def test_the_bytes_of_the_specification() -> None:
-    alive = messages.AliveRequest(NodeEntry("ab", 0x1234, 77))
-    assert messages.encode_request(alive) == b"\x00\x0fx\x12\x34M\0\0\x06\0\x05\0\x02ab\0\0"
-    assert messages.alive_reply(alive.entry, 0x01020304) == b"v\0\1\2\3\4"
-    assert messages.alive_reply(alive.entry, None) == b"v\1\0\0\0\x63"
-    assert messages.alive_reply(NodeEntry("a", 1, highest=5), None) == b"y\1\0\x63"
-    assert messages.port_reply(None) == b"w\1"
-    names = messages.names_reply(4369, [NodeEntry("ab", 5)])
-    assert names == b"\0\0\x11\x11name ab at port 5\n"
-    assert messages.parse_names_reply(names) == (4369, [("ab", 5)])
-
-
-# --------------------------------------------------------------------------- the registry
-
-
-def test_creations_count_from_the_time_and_never_repeat() -> None:
-    registry = Registry(4369)
-    assert registry.register(NodeEntry("a", 1), 1, now=1000) == 1001
-    assert registry.register(NodeEntry("b", 1), 2, now=1000) == 1001
-    assert registry.register(NodeEntry("a", 1), 3, now=1000) is None
-    assert registry.unregister(1) == "a"
-    assert registry.register(NodeEntry("a", 2), 3, now=900) == 1002
-    assert registry.unregister(99) is None
-    assert registry.names == {"a": 2, "b": 1}
-
-
-@pytest.mark.parametrize("now", [0, 2, 0xFFFFFFFE, 0xFFFFFFFF])
-def test_no_creation_from_0_to_3(now: int) -> None:
-    registry = Registry(4369)
-    for life in range(8):
-        creation = registry.register(NodeEntry("a", 1), life, now)
-        assert creation is not None
-        assert 4 <= creation <= 0xFFFFFFFF
-        registry.unregister(life)
-
-
-def test_the_past_is_bounded() -> None:
-    registry = Registry(4369)
-    for number in range(MAX_PAST + 10):
-        registry.register(NodeEntry(f"n{number}", 1), number, now=1000)
-        registry.unregister(number)
-    assert registry.register(NodeEntry("n0", 1), 0, now=1) == 4
-    assert registry.register(NodeEntry("n1009", 1), 1, now=1) == 1002
-
-
-def test_what_is_for_this_host_only() -> None:
-    registry = Registry(4369, relaxed_command_check=True)
-    registry.register(NodeEntry("a", 5), 1, now=1000)
-    for request in (
-        messages.AliveRequest(NodeEntry("b", 1)),
-        messages.DumpRequest(),
-        messages.KillRequest(),
-        messages.StopRequest("a"),
-    ):
-        assert registry.answer(request, 2, local=False, now=1) == (b"", False, None, False)
-    answer = registry.answer(messages.PortRequest("a"), 2, local=False, now=1)
-    assert messages.parse_port_reply(answer.data) == NodeEntry("a", 5)
-    dump = registry.answer(messages.DumpRequest(), 2, local=True, now=1).data
-    assert dump[4:] == b"active name     <a> at port 5, fd = 1\n\0"
-
 
 # --------------------------------------------------------------------------- the server
 
@@ -480,18 +366,47 @@ async def test_a_beam_registers_with_the_embedded_one(
     await until_names(port, set())
 
 
-@pytest.mark.beam
-async def test_registered_again_when_erlangs_epmd_returns(
-    make_net: MakeNet, erlangs: Callable[[], Epmd]
-) -> None:
+class _Returns:
+    """An EPMD of either kind that goes and comes back on its port, with nothing remembered."""
+
+    def __init__(self, port: int, go: Callable[[], Any], come: Callable[[], Any]) -> None:
+        self.port = port
+        self.go = go
+        self.come = come
+
+
+@pytest.fixture(params=["embedded", pytest.param("erlangs", marks=pytest.mark.beam)])
+def returning(
+    request: pytest.FixtureRequest, epmd: EpmdServer, erlangs: Callable[[], Epmd]
+) -> _Returns:
+    if request.param == "embedded":
+        port = epmd.port
+
+        def come() -> None:
+            epmd.registry = Registry(port)
+            epmd.start([Endpoint(*LOOPBACK)], port)
+
+        return _Returns(port, epmd.stop, come)
     server = erlangs()
-    net = await make_net("me@localhost", epmd_port=server.port)
-    creation = net.creation
-    assert creation > 3
-    server.stop()
-    server.start()
-    await until_names(server.port, {"me"})
-    assert net.creation == creation
+    return _Returns(server.port, server.stop, server.start)
+
+
+async def test_registered_again_within_three_seconds(
+    make_net: MakeNet, returning: _Returns
+) -> None:
+    """Whichever EPMD it is; the nodes go on under their creations."""
+    loop = asyncio.get_running_loop()
+    nets = [await make_net(f"n{n}@localhost", epmd_port=returning.port) for n in range(3)]
+    creations = [net.creation for net in nets]
+    assert min(creations) > 3
+    returning.go()
+    with pytest.raises(EpmdError):
+        await epmd_names(port=returning.port)
+    returning.come()
+    back = loop.time()
+    await until_names(returning.port, {"n0", "n1", "n2"})
+    assert loop.time() - back < 5 * 3
+    assert [net.creation for net in nets] == creations
 
 
 @pytest.mark.beam
