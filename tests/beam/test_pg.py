@@ -210,10 +210,9 @@ async def test_a_scope_that_starts_later_or_again(beam: Any, py_node: Any) -> No
         node.pg.join(CREW, ours, "mine")
         await node.connect(ex.name)
         assert await node.ping(ex.name)
-        first = await started(ex, atom.mine)
-        await see(CREW, [ours], ex, scope=atom.mine)
         theirs = await spawned(ex)
-        await join(ex, CREW, theirs, atom.mine)
+        code = "{ok, _} = pg:start(mine), pg:join(mine, G, Pid), whereis(mine)."
+        first = await ex.aeval(code, G=CREW, Pid=theirs)  # before it can have heard of us
         await see(CREW, [ours, theirs], ex, node, scope=atom.mine)
         node.exit(first, atom.kill)
         await see(CREW, [ours], node, scope=atom.mine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -548,6 +549,7 @@ class Room(GenServer, blocking=True):
 
     def handle_call(self, request: Any, caller: Any) -> Any:
         self.pubsub.broadcast_from(self.pid, TOPIC, request)
+        self.pubsub.local_broadcast(TOPIC, request, dispatcher="Here")
         return self.pubsub.subscribers(TOPIC)
 
     def handle_info(self, message: Any) -> None:
@@ -556,10 +558,16 @@ class Room(GenServer, blocking=True):
 
 
 async def test_a_blocking_server(node: Node) -> None:
-    with PubSub(node, NAME) as pubsub:
+    threads: set[int] = set()
+
+    def dispatch(entries: Any, from_: Any, message: Any) -> None:
+        threads.add(threading.get_ident())
+
+    with PubSub(node, NAME, dispatchers={"Here": dispatch}) as pubsub:
         pubsub.subscribe(TOPIC)
         room = await node.start(Room, pubsub)
         assert await node.call(room, atom.hello) == [(node.main.pid, None), (room, None)]
+        assert threads == {threading.get_ident()}  # all of it is the loop's
         await receives(node.main, atom.hello)
         pubsub.broadcast_from(node.main.pid, TOPIC, 1)
         await receives(node.main, (atom.room_got, 1))

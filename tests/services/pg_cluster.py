@@ -78,6 +78,8 @@ class Node:
         self.inbox: deque[Callable[[], None]] = deque()
         self.processes: set[Pid] = set()
         self.notices: list[tuple[Pid, Any]] = []
+        #: What has come from other nodes.
+        self.taken: list[Any] = []
         #: Nodes that take nothing now, and the ones of them that are waited for.
         self.busy: set[Atom] = set()
         self.waiting: set[Atom] = set()
@@ -112,6 +114,7 @@ class Node:
 
         def handle() -> None:
             self.strict.read(message)
+            self.taken.append(message)
             if message[0] == CAST:
                 self.dispatch(message[1])
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -15,6 +16,7 @@ from pynode.errors import AlreadyStarted, NameError_, NodeDown, PeerBusy, Proces
 from pynode.node import Node
 from pynode.process.process import Process
 from pynode.services.pg import processes
+from pynode.services.pg.scope import Scope
 from pynode.terms import Pid, Record, TermMap, atom, charlist
 from pynode.testing import eventually, members, receives
 
@@ -120,6 +122,24 @@ async def test_a_killed_scope_forgets_and_starts_again(pair: tuple[Node, Node]) 
     assert one.pg.get_members(CREW) == []
     one.pg.join(CREW, [one.main.pid])
     await sees(two, CREW, [one.main.pid])
+    assert all(process.alive for process in one.runtime.system)
+
+
+async def test_a_scope_outlives_the_programs_processes_at_the_stop(node: Node) -> None:
+    found: list[Any] = []
+
+    async def last_words(process: Process) -> None:
+        process.trap_exit = True
+        node.send(node.main.pid, atom.ready)
+        await process.receive()
+        found.append(pg.get_members(CREW))
+
+    pg, me = node.pg, node.main.pid
+    pg.join(CREW, node.main.pid)
+    node.spawn(last_words)
+    await receives(node.main, atom.ready)
+    await node.stop()
+    assert found == [[me]]
 
 
 async def test_scopes_end_with_the_node(py_node: Any) -> None:
@@ -296,12 +316,13 @@ async def test_a_lost_connection_and_a_new_one(pair: tuple[Node, Node]) -> None:
     await sees(one, CREW, [ours, theirs])
     ref, _ = one.pg.monitor(CREW)
     one.disconnect(two.name)
+    one.pg.join(atom.now, ours)
+    assert not one.net.is_connecting(two.name)  # telling peers connects to nobody
     await sees(one, CREW, [ours])
     await sees(two, CREW, [theirs])
     one.pg.join(CREW, ours)
     two.pg.leave(CREW, theirs)
     two.pg.join(atom.new, theirs)
-    assert one.nodes() == []  # telling peers connects to nobody
     await one.connect(two.name)
     await sees(two, CREW, [ours, ours])
     await sees(one, atom.new, [theirs])
@@ -323,12 +344,16 @@ async def test_members_go_with_their_node(py_node: Any) -> None:
 async def test_a_hidden_node_keeps_its_groups_to_itself(py_node: Any) -> None:
     async with py_node(start_pg=True) as one, py_node(start_pg=True, hidden=True) as hidden:
         await hidden.connect(one.name)
-        one.pg.join(CREW, one.main.pid)
-        hidden.pg.join(CREW, hidden.main.pid)
-        assert await hidden.ping(one.name)  # what was to be said has been said
-        assert await one.ping(hidden.name)
-        assert one.pg.get_members(CREW) == [one.main.pid]
-        assert hidden.pg.get_members(CREW) == [hidden.main.pid]
+        await eventually(lambda: one.nodes("hidden"))
+        for scope in ("pg", "late"):
+            for node in (one, hidden):
+                if scope == "late":
+                    node.pg.start(scope)
+                node.pg.join(CREW, node.main.pid, scope)
+            assert await hidden.ping(one.name)  # what was to be said has been said
+            assert await one.ping(hidden.name)
+            for node in (one, hidden):
+                assert node.pg.get_members(CREW, scope) == [node.main.pid]
 
 
 # --------------------------------------------------------------------------- from threads
@@ -348,11 +373,20 @@ class Worker(GenServer, blocking=True):
         self.node.send(self.node.main.pid, (self.pid, message))
 
 
-async def test_a_blocking_server_joins_from_its_thread(node: Node) -> None:
-    worker = await node.start(Worker)
+async def test_a_blocking_server_joins_from_its_thread(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, join, threads = await node.start(Worker), Scope.join, []
+
+    def note(scope: Scope, *args: Any) -> None:
+        threads.append(threading.get_ident())
+        join(scope, *args)
+
+    monkeypatch.setattr(Scope, "join", note)
     ref, found, now, groups = await node.call(worker, atom.join)
     assert (found, now, groups) == ([], [worker], [CREW])
     await receives(node.main, (worker, (ref, atom.join, CREW, [worker])))
+    assert threads == [threading.get_ident()]  # the table is the loop's
 
 
 def test_a_node_in_a_thread(py_node: Any) -> None:
@@ -429,6 +463,24 @@ async def test_no_message_ends_a_scope(
     assert all(record.levelno == logging.WARNING for record in caplog.records)
     assert any("malformed" in record.message for record in caplog.records)
     assert any("unexpected" in record.message for record in caplog.records)
+
+
+async def test_nor_does_a_failure_in_it(
+    pair: tuple[Node, Node], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = pair
+    scope = one.whereis("pg")
+
+    def fail(*args: Any) -> None:
+        raise ValueError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one.pg._find("pg"), "joined", fail)
+        two.pg.join(CREW, two.main.pid)
+        await eventually(lambda: "could not handle" in caplog.text)
+    two.pg.join(atom.after, two.main.pid)
+    await sees(one, atom.after, [two.main.pid])
+    assert one.whereis("pg") == scope
 
 
 async def test_a_peer_that_is_no_scope(pair: tuple[Node, Node]) -> None:

@@ -155,6 +155,7 @@ def test_monitors_are_told_of_all_changes_in_order(cluster: Cluster) -> None:
     assert of_scope == [of_group[0], (atom.join, 2, [member]), of_group[1]]
     assert here.scope.demonitor(group_ref) == watcher
     assert here.scope.demonitor(group_ref) is None
+    assert group_ref not in cluster.monitors
     here.notices.clear()
     cluster.disconnect(here, there)
     cluster.settle()
@@ -225,6 +226,40 @@ def test_a_busy_peer_is_brought_up_to_date(seed: int) -> None:
     cluster.settle()
     assert there.view() == {"3": Counter(members)}
     check(cluster)
+
+
+def test_who_missed_a_change_is_told_nothing_before_all(cluster: Cluster) -> None:
+    """The queue has shrunk, and the word of it is still to come: a leave would kill 25."""
+    here, there = cluster.start("a@h", "b@h")
+    cluster.connect(here, there)
+    cluster.settle()
+    members = [here.spawn(), here.spawn()]
+    here.busy.add(there.name)
+    here.scope.join(1, members)
+    here.busy.clear()
+    waiting, here.waiting = here.waiting, set()
+    here.scope.leave(1, members[:1])
+    cluster.settle()
+    assert there.view() == {}
+    here.waiting = waiting
+    cluster.settle()
+    assert there.view() == {"1": Counter(members[1:])}
+
+
+def test_whoever_is_new_is_discovered_back(cluster: Cluster) -> None:
+    """Its scope has just started: it has sent us no sync, and a BEAM's will not unasked."""
+    here, there = cluster.start("a@h", "b@h")
+    cluster.connect(here, there)
+    here.inbox.clear()
+    there.inbox.clear()
+    for _ in range(2):
+        here.dispatch((atom.discover, there.pid))
+    while cluster.channels[here.name, there.name]:
+        cluster.channels[here.name, there.name].popleft()()
+    while there.inbox:
+        there.inbox.popleft()()
+    sync: Any = (atom("$gen_cast"), (atom.sync, here.pid, []))
+    assert there.taken == [sync, (atom.discover, here.pid), sync]
 
 
 class Chaos:

@@ -266,9 +266,7 @@ class Scope:
             self._notify(wire.JOIN, group, pids)
 
     def left(self, pid: Pid, pids: list[Pid], groups: list[Any]) -> None:
-        """``{leave, Pid, Pids, Groups}``; ignored of strangers."""
-        if pid not in self._peers:
-            return
+        """``{leave, Pid, Pids, Groups}``; strangers have nothing to leave."""
         for group in groups:
             gone = self._groups.remove(pid, group, pids)
             if gone:
