@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 
-from pynode import GenServer, Node, atom
-from pynode.cli.commands import Failure, _read, own_name
+from pynode import GenServer, Node, Process, atom, charlist
+from pynode.cli.commands import Failure, _read, own_name, ping, publish, subscriber
+from pynode.cli.parser import Options
 from pynode.errors import ConfigError
+from pynode.testing import Cluster, eventually
 
+MakeOptions: TypeAlias = Callable[..., Options]
 HOST = socket.gethostname().partition(".")[0]
 
 
@@ -100,3 +106,67 @@ async def test_a_node_that_went_is_no_success(py_node: Callable[..., Node]) -> N
             await here.connect(there.name)
         with pytest.raises(Failure, match="did not read it"):
             await _read(here, sink, watched)
+
+
+# --------------------------------------------------------------------------- whole commands
+
+
+@pytest.fixture
+def options(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> MakeOptions:
+    """``options("ping", node=...)``: a command line of the test's cluster."""
+    monkeypatch.setenv("ERL_EPMD_PORT", str(cluster.epmd_port))
+    return lambda command, **fields: Options(command=command, cookie=cluster.cookie, **fields)
+
+
+async def test_a_publisher_that_ends_over_the_message_is_no_success(
+    py_node: Callable[..., Node], options: MakeOptions
+) -> None:
+    async def reads_once(process: Process) -> None:
+        await process.receive()
+
+    async with py_node() as there:
+        manager = there.spawn(reads_once)
+        assert await there.global_.register_name(charlist("manager"), manager)
+        with pytest.raises(Failure, match="gone: normal"):
+            await publish(options("publish", message="x", connect=[str(there.name)]))
+
+
+async def test_a_node_that_does_not_say_yes_is_a_pang(
+    py_node: Callable[..., Node], options: MakeOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with py_node() as there:
+        there.unregister("net_kernel")
+        assert await ping(options("ping", node=str(there.name))) == 1
+    assert capsys.readouterr().out == "pang\n"
+
+
+class Eager(GenServer):
+    """A publisher that publishes to whoever subscribes, at once."""
+
+    def handle_cast(self, request: object) -> None:
+        match request:
+            case (atom.subscribe, _, pid):
+                self.node.send(pid, (atom.notify, b"at once"))
+
+
+async def test_ready_is_the_first_line(
+    py_node: Callable[..., Node], options: MakeOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though a message is here before the publisher's node has confirmed the subscription."""
+    async with py_node() as there:
+        assert await there.global_.register_name(charlist("manager"), await there.start(Eager))
+        role = asyncio.create_task(subscriber(options("subscriber", connect=[str(there.name)])))
+        printed = ""
+
+        def came() -> bool:
+            nonlocal printed
+            printed += capsys.readouterr().out
+            return printed.count("\n") == 2
+
+        await eventually(came)
+        role.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await role
+    ready, received = printed.splitlines()
+    assert ready.startswith("ready subscriber-")
+    assert received == "I have received: 'at once'"

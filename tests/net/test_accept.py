@@ -273,6 +273,29 @@ async def test_silence_ends_at_the_deadline(make_net: MakeNet) -> None:
     assert type(await _refused(net, script, errors, b"")) is ConnectTimeout
 
 
+async def test_silence_at_a_later_step_ends_at_the_deadline(make_net: MakeNet) -> None:
+    """After the name, and after the status alive; the error names what did not come."""
+    net = await make_net("me@localhost", timeouts={"setup": 0.3})
+    errors = refusals(net)
+    script = await Script.connect(net.port)
+    script.send_name(DIALLER)
+    assert await script.read() == b"sok"
+    await script.read()  # the challenge, which is not answered
+    assert "the reply to the challenge" in str(await _refused(net, script, errors, b""))
+    first = await Script.connect(net.port)
+    await first.shake_hands(DIALLER)
+    second = await Script.connect(net.port)
+    second.send_name(DIALLER)
+    assert await second.read() == b"salive"
+    assert await second.read_end() == b""
+    assert "the answer to alive" in str(errors[1])
+    assert [type(error) for error in errors] == [ConnectTimeout] * 2
+    await second.close()
+    assert net.peer(DIALLER) is not None
+    await first.close()
+    await recorder(net).until_down(DIALLER)
+
+
 async def test_a_dialler_that_goes_is_no_news(
     make_net: MakeNet, caplog: pytest.LogCaptureFixture
 ) -> None:
