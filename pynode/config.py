@@ -48,7 +48,8 @@ class Limits:
     fragment_bytes: int = 1024 * MIB
     """Most bytes held by one connection's unfinished fragment sequences together."""
     handshakes: int = 64
-    """Most incoming handshakes under way at once; further connections wait in the backlog."""
+    """Most incoming handshakes under way at once; further connections wait in the backlog, until one
+    is over, or has not gone on for half a second and gives way."""
     peer_high_water_bytes: int = 4 * MIB
     """Above this in a peer's output queue the sending process is held at its next await."""
     peer_low_water_bytes: int = 1 * MIB

@@ -48,13 +48,15 @@ NOK_PATIENCE: Final = 1.0
 class Attempt:
     """One handshake under way; over when it is established, fails, or is aborted."""
 
-    __slots__ = ("_deadline", "channel", "handshake", "net", "node", "over", "started")
+    __slots__ = ("_deadline", "channel", "handshake", "net", "node", "over", "since", "started")
 
     def __init__(self, net: Net, node: str) -> None:
         self.net = net
         #: The peer's name; "" while an incoming one has not told it.
         self.node = node
         self.started = net.loop.time()
+        #: When the step under way began.
+        self.since = self.started
         self.channel: Channel | None = None
         self.handshake: Handshake | None = None
         self.over = False
@@ -145,6 +147,7 @@ class Attempt:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self.since = self.net.loop.time()
         timeout = self.net.config.timeouts.setup
         if timeout is not None and not self.over:
             self._deadline = self.net.loop.call_later(timeout, self._expire)
@@ -339,14 +342,18 @@ class Reception(Attempt):
             self._refuse(Status.NOK, NodeNameError(event.name, "it bears this node's own name"))
             return
         status = net._take_name(self)
-        if status is None:
-            self._fail(ConnectionAborted(self.node, "two other attempts of that name are ahead"))
-        elif status is Status.NOK:
+        if status is Status.NOK:
             problem = "our own attempt to connect to it is ahead (simultaneous connect)"
             self._refuse(status, ConnectionAborted(self.node, problem))
         else:
             handshake.use_cookie(net.cookie_of(self.node))
             self._proceed(handshake.send_status, status)
+
+    def give_way(self) -> None:
+        """Others wait for its place, and it has not gone on for a while."""
+        assert self.handshake is not None  # noqa: S101
+        problem = f"{self.handshake.state.value} did not come, and other handshakes were waiting"
+        self._fail(ConnectTimeout(self.node, problem))
 
     def _refuse(self, status: Status, error: ConnectError) -> None:
         assert self.handshake is not None  # noqa: S101

@@ -78,6 +78,8 @@ NO_NAME: Final = Atom("nonode@nohost")
 
 #: What a waiting signal counts beside its payload, in bytes.
 _SIGNAL_BYTES: Final = 64
+#: Seconds in which a peer has to go on with its handshake when others wait for its place.
+HANDSHAKE_PATIENCE: Final = 0.5
 #: Refusals that point at a mistake in somebody's set-up, and deserve a warning.
 _LOUD: Final = (CookieError, FlagError, HandshakeError, NodeNameError)
 
@@ -90,6 +92,7 @@ class _Entry:
         "automatic",
         "busy",
         "contender",
+        "dialled",
         "link",
         "name",
         "queue",
@@ -110,6 +113,8 @@ class _Entry:
         #: A signal or a monitor asked for the connection, so its failure is a ``peer_down``.
         self.automatic = False
         self.busy = False
+        #: Our own attempt has taken the place of a peer's that failed.
+        self.dialled = False
 
 
 class Net:
@@ -591,6 +596,11 @@ class Net:
                 self.loop.remove_reader(listener.fileno())
 
     def _accept(self, listener: socket.socket) -> None:
+        wait = self._make_room()
+        if wait:
+            self._accept_no_more()
+            self.loop.call_later(wait, self._accept_more)
+            return
         try:
             sock, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -606,14 +616,26 @@ class Net:
         with contextlib.suppress(OSError):  # gone already; its handshake will find out
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._receptions.add(Reception(self, sock, address))
-        if len(self._receptions) >= self.config.limits.handshakes:
-            self._accept_no_more()
+
+    def _make_room(self) -> float:
+        """Return in how many seconds one more handshake may begin; 0: now.
+
+        With all places taken, the one whose peer has been silent for longest gives way, else a
+        stranger who opens connections and says nothing would keep everybody out.
+        """
+        if len(self._receptions) < self.config.limits.handshakes:
+            return 0
+        slowest = min(self._receptions, key=lambda reception: reception.since)
+        left = slowest.since + HANDSHAKE_PATIENCE - self.loop.time()
+        if left > 0:
+            return left
+        slowest.give_way()
+        return 0
 
     def _reception_over(self, attempt: Attempt) -> None:
         if isinstance(attempt, Reception):
             self._receptions.discard(attempt)
-            if len(self._receptions) < self.config.limits.handshakes:
-                self._accept_more()
+            self._accept_more()
 
     # ------------------------------------------------------------------ who owns a name
 
@@ -622,8 +644,13 @@ class Net:
         entry = self._entries.get(Atom(attempt.node))
         return entry is not None and entry.link is None and entry.attempt is attempt
 
-    def _take_name(self, reception: Reception) -> Status | None:
-        """Decide about the name of an incoming connection; None: close without a word."""
+    def _take_name(self, reception: Reception) -> Status:
+        """Decide about the name of an incoming connection.
+
+        Of several that bear one name the latest counts: a node makes one attempt at a time, and
+        nobody has proved anything yet.  OTP lets the first one count (a ``nok``, and a close where
+        there is a link); who has no cookie could then keep a node out by its name.
+        """
         name = Atom(reception.node)
         entry = self._entries.get(name)
         if entry is None:
@@ -631,17 +658,21 @@ class Net:
             entry.attempt = reception
             return Status.OK
         if entry.link is not None:
-            if entry.contender is not None:
-                return None
+            self._give_way(entry.contender)
             entry.contender = reception
             return Status.ALIVE
-        if self.config.name > reception.node:
+        former = entry.attempt
+        ours = isinstance(former, Dial)
+        if ours and self.config.name > reception.node:
             return Status.NOK
-        former, entry.attempt = entry.attempt, reception
+        entry.attempt = reception
+        self._give_way(former)
+        return Status.OK_SIMULTANEOUS if ours else Status.OK
+
+    def _give_way(self, former: Attempt | None) -> None:
         if former is not None:
             former.abort()
             self._reception_over(former)
-        return Status.OK_SIMULTANEOUS
 
     def _name_for(self, host: str, reception: Reception) -> tuple[str, int]:
         """Invent a name at ``host`` for a peer that has none; one that is free again comes first,
@@ -720,10 +751,20 @@ class Net:
         if entry.contender is attempt:
             entry.contender = None
         elif entry.attempt is attempt:
+            if isinstance(attempt, Reception) and self._dial_instead(entry):
+                return
             entry.attempt = None
             del self._entries[entry.name]
             if isinstance(attempt, Dial) or entry.waiting or entry.automatic:
                 self._tell_failed(entry, error)
+
+    def _dial_instead(self, entry: _Entry) -> bool:
+        """Whoever waits joined an attempt of one who only said that name: make our own, once."""
+        if entry.dialled or not (entry.waiting or entry.automatic) or not self.running:
+            return False
+        entry.dialled = True
+        entry.attempt = Dial(self, str(entry.name))
+        return True
 
     def _tell_refused(self, reception: Reception, error: ConnectError) -> None:
         if isinstance(error, ConnectionAborted) and reception.node in ("", self.config.name):

@@ -19,6 +19,7 @@ from pynode.errors import (
 )
 from pynode.net import Net
 from pynode.telemetry import Event
+from pynode.terms import Atom
 
 from .conftest import MakeNet
 from .harness import PATIENCE, Script, recorder, send
@@ -124,12 +125,13 @@ async def test_a_wrong_cookie_does_not_disturb_the_connection(make_net: MakeNet)
     assert await second.read() == b"salive"
     third = await Script.connect(net.port)
     third.send_name(DIALLER)
-    assert await third.read_end() == b""  # one contender at a time: a bare close
-    await third.close()
-    second.write(b"strue")
-    await second.answer_challenge(b"wrong")
-    assert await second.read_end() == b""
+    assert await third.read() == b"salive"
+    assert await second.read_end() == b""  # one contender at a time: the latest
     await second.close()
+    third.write(b"strue")
+    await third.answer_challenge(b"wrong")
+    assert await third.read_end() == b""
+    await third.close()
     assert recorder(net).events == [("up", DIALLER)]
     send(net, DIALLER, b"still here")
     assert b"still here" in await first.read_frame()
@@ -324,6 +326,57 @@ async def test_handshakes_are_limited(make_net: MakeNet) -> None:
     assert await reading == b"sok"
     await idle[1].close()
     await late.close()
+
+
+async def test_silent_handshakes_give_way(make_net: MakeNet) -> None:
+    """Who opens connections and says nothing keeps nobody out, though they never time out."""
+    net = await make_net("me@localhost", limits={"handshakes": 2}, timeouts={"setup": None})
+    errors = refusals(net)
+    idle = [await Script.connect(net.port) for _ in range(2)]
+    idle[1].send_name("other@localhost")
+    assert await idle[1].read() == b"sok"
+    script = await Script.connect(net.port)
+    await script.shake_hands(DIALLER)
+    await recorder(net).until_up(DIALLER)
+    assert [type(error) for error in errors] == [ConnectTimeout]
+    assert await idle[0].read_end() == b""
+    for each in (*idle, script):
+        await each.close()
+    await recorder(net).until_down(DIALLER)
+
+
+async def test_who_only_says_a_name_does_not_keep_its_owner_out(make_net: MakeNet) -> None:
+    net = await make_net("me@localhost")
+    for name in ("alpha@localhost", "zulu@localhost"):
+        squatter = await Script.connect(net.port)
+        squatter.send_name(name)
+        assert await squatter.read() == b"sok"
+        await squatter.read()  # the challenge
+        owner = await Script.connect(net.port)
+        await owner.shake_hands(name)  # answered ok: there is no attempt of ours
+        assert await squatter.read_end() == b""
+        await recorder(net).until_up(name)
+        for script in (squatter, owner):
+            await script.close()
+        await recorder(net).until_down(name)
+
+
+async def test_who_only_says_a_name_keeps_us_from_nobody(make_net: MakeNet) -> None:
+    """A connect that joined the attempt of a stranger is made after all when that has failed."""
+    other = await make_net("other@localhost")
+    net = await make_net("me@localhost")
+    squatter = await Script.connect(net.port)
+    squatter.send_name("other@localhost")
+    assert await squatter.read() == b"sok"
+    connecting = asyncio.create_task(net.connect("other@localhost"), name="test-connect")
+    send(net, "other@localhost", b"waiting")
+    await squatter.answer_challenge(b"wrong")
+    async with asyncio.timeout(PATIENCE):
+        assert (await connecting).name == Atom("other@localhost")
+    await recorder(other).until(lambda: recorder(other).values)
+    assert recorder(other).values == [b"waiting"]
+    assert recorder(net).events == [("up", "other@localhost")]
+    await squatter.close()
 
 
 async def test_a_peer_without_a_name_gets_one(make_net: MakeNet) -> None:
