@@ -15,6 +15,7 @@ from pynode import GenServer, Node, Process, atom, charlist
 from pynode.cli.commands import Failure, _read, own_name, ping, publish, subscriber
 from pynode.cli.parser import Options
 from pynode.errors import ConfigError
+from pynode.pubsub import Publisher
 from pynode.testing import Cluster, eventually
 
 MakeOptions: TypeAlias = Callable[..., Options]
@@ -170,3 +171,21 @@ async def test_ready_is_the_first_line(
     ready, received = printed.splitlines()
     assert ready.startswith("ready subscriber-")
     assert received == "I have received: 'at once'"
+
+
+async def test_as_is_the_name_of_the_subscription(
+    py_node: Callable[..., Node], options: MakeOptions
+) -> None:
+    async with py_node() as there:
+        publisher = await there.start(Publisher)
+        assert await there.global_.register_name(charlist("boss"), publisher)
+        line = options("subscriber", connect=[str(there.name)], manager="boss", as_name="me")
+        role = asyncio.create_task(subscriber(line))
+
+        async def subscribed() -> bool:
+            return list(await Publisher.subscribers(publisher, node=there)) == [charlist("me")]
+
+        await eventually(subscribed)
+        role.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await role
