@@ -48,8 +48,8 @@ class Limits:
     fragment_bytes: int = 1024 * MIB
     """Most bytes held by one connection's unfinished fragment sequences together."""
     handshakes: int = 64
-    """Most incoming handshakes under way at once; further connections wait in the backlog, until one
-    is over, or has not gone on for half a second and gives way."""
+    """Most incoming handshakes under way at once; further connections wait in the backlog until
+    one is over, or has not gone on for half a second and gives way."""
     peer_high_water_bytes: int = 4 * MIB
     """Above this in a peer's output queue the sending process is held at its next await."""
     peer_low_water_bytes: int = 1 * MIB
@@ -84,7 +84,7 @@ class NodeConfig:
 
     name: str
     """Full name, ``alive@host``; a host alone: the first peer gives the name (NAME_ME)."""
-    cookie: bytes
+    cookie: bytes = field(repr=False)
     hidden: bool = False
     long_names: bool = False
     """True if the host part is fully qualified or an address (OTP's ``-name``)."""
@@ -114,7 +114,7 @@ class NodeConfig:
     """Start the default scope of ``pg`` with the node (kernel's parameter of this name)."""
     creation: int | None = None
     """``None``: what EPMD gives, or a random one.  Tests fix it."""
-    cookies: dict[str, bytes] = field(default_factory=dict)
+    cookies: dict[str, bytes] = field(default_factory=dict, repr=False)
     """Cookies of single peers, by node name; others get ``cookie``."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)

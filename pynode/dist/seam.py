@@ -116,6 +116,12 @@ class Outbound(Protocol):
     def agreed_flags(self, node: Atom) -> int:
         """Return the flags of the connection to ``node``; 0 where there is none."""
 
+    def disconnect(self, node: Atom, reason: Any) -> bool:
+        """End the connection to ``node``, or the attempt to make one; False: there is neither.
+
+        Synchronous: ``peer_down`` has been called when it returns.
+        """
+
     def request_connect(self, node: Atom) -> None:
         """Begin to connect to ``node`` where there is no connection, and return at once.
 

@@ -253,6 +253,10 @@ class Monitors:
         target: Pid | AnyAtom,
     ) -> None:
         """Note a monitor of a remote process on ``process``."""
+        former = remote.watchers.get(ref)
+        if former is not None and former.watched.watchers is not None:
+            # No node monitors twice with one reference; what it forgot would be here for ever.
+            former.watched.watchers.pop(ref, None)
         watcher = RemoteWatcher(remote, from_, process, ref, target)
         if process.watchers is None:
             process.watchers = {}

@@ -6,11 +6,17 @@ queue has shrunk, as a BEAM suspends a process at a busy port.  Above the hard l
 raises :class:`pynode.errors.PeerBusy`.
 
 Signals that the runtime itself owes (exits, downs, acknowledgements) cannot be refused: above
-the hard limit they wait here, in order, and are submitted when the peer has drained.
+the hard limit they wait here, in order, and are submitted when the peer has drained.  A peer that
+causes ever more of them and does not read (each LINK and UNLINK_ID of its is to be answered) loses
+the connection when as much again as the hard limit waits.
+
+The runtime's system processes, which serve all peers, are not held: one peer that does not read
+must not make ``net_kernel`` mute for the others (OTP's ``async_dist``).
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Router"]
 
+_log = logging.getLogger("pynode.process")
+
+_QUEUE_FULL: Final = Atom("output_queue_full")
+#: What a signal counts beside its payload, in bytes.
+_SIGNAL_BYTES: Final = 64
 _NATIVE_RECORDS: Final = int(Flag.NATIVE_RECORDS)
 _NO_TERM: Final[Any] = ((PYTHON_ERROR, Atom("EncodeError"), b"the reason has no external form"), [])
 
@@ -37,13 +48,16 @@ _NO_TERM: Final[Any] = ((PYTHON_ERROR, Atom("EncodeError"), b"the reason has no 
 class _Busy:
     """A peer above its high water."""
 
-    __slots__ = ("held", "overdue", "waiters")
+    __slots__ = ("given_up", "held", "overdue", "overdue_bytes", "waiters")
 
     def __init__(self) -> None:
         self.held: set[Process] = set()
         self.waiters: list[Waiter] = []
         #: Signals of the runtime's own that the peer's queue had no room for.
         self.overdue: deque[tuple[Pid, Control, bytes | None]] = deque()
+        self.overdue_bytes = 0
+        #: Too much was overdue; nothing goes out any more until the connection is closed.
+        self.given_up = False
 
 
 class Router:
@@ -85,7 +99,7 @@ class Router:
             self._runtime.unreachable(node)
             return
         busy = self._busy.get(node)
-        if busy is not None and busy.overdue:
+        if busy is not None and (busy.overdue or busy.given_up):
             raise PeerBusy(node.name, self._runtime.limits.peer_queue_bytes)
         if self.outbound.submit(node, process.pid, message, payload):
             self._hold(process, node)
@@ -105,14 +119,26 @@ class Router:
             except EncodeError:
                 payload = encode_payload(_NO_TERM)
         busy = self._busy.get(node)
-        if busy is None or not busy.overdue:
+        if busy is None or not (busy.overdue or busy.given_up):
             try:
                 self.outbound.submit(node, sender, message, payload)
             except PeerBusy:
                 busy = self._busy.setdefault(node, _Busy())
             else:
                 return
-        busy.overdue.append((sender, message, payload))
+        if not busy.given_up:
+            busy.overdue.append((sender, message, payload))
+            busy.overdue_bytes += _SIGNAL_BYTES + (0 if payload is None else len(payload))
+            if busy.overdue_bytes > self._runtime.limits.peer_queue_bytes:
+                self._give_up(node, busy)
+
+    def _give_up(self, node: Atom, busy: _Busy) -> None:
+        busy.given_up = True
+        busy.overdue.clear()
+        _log.warning("%s does not read what it causes to be sent: the connection is closed", node)
+        # Later: who owes a signal is in the middle of telling others.
+        if self.outbound is not None:
+            self._runtime.loop.call_soon(self.outbound.disconnect, node, _QUEUE_FULL)
 
     def connect(self, process: Process, node: Atom) -> None:
         """Have a connection to ``node`` attempted; a failure comes as ``peer_down``."""
@@ -124,6 +150,8 @@ class Router:
     # ------------------------------------------------------------------ pressure
 
     def _hold(self, process: Process, node: Atom) -> None:
+        if process in self._runtime.system:
+            return
         busy = self._busy.setdefault(node, _Busy())
         busy.held.add(process)
         if process.held_by is None:
@@ -167,7 +195,7 @@ class Router:
     def peer_drained(self, node: Atom) -> None:
         """The peer's queue has shrunk: first what is overdue, then let the held go on."""
         busy = self._busy.get(node)
-        if busy is None:
+        if busy is None or busy.given_up:
             return
         outbound = self.outbound
         while busy.overdue and outbound is not None:
@@ -177,6 +205,7 @@ class Router:
             except PeerBusy:
                 return
             busy.overdue.popleft()
+            busy.overdue_bytes -= _SIGNAL_BYTES + (0 if payload is None else len(payload))
         self._release(node)
 
     def peer_gone(self, node: Atom) -> None:

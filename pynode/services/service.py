@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.behaviours import gen
+from pynode.errors import PeerBusy
 from pynode.process.process import current_process
 from pynode.shown import shown
 from pynode.terms import Atom, Pid, atom
@@ -90,9 +92,11 @@ class Service:
         """Take any other message; unknown ones are dropped."""
 
     def reply(self, caller: tuple[Any, Any], answer: Any) -> None:
-        """Answer a gen call."""
-        gen.reply(self.process, caller, answer)
+        """Answer a gen call; nobody waits for the answer of a peer that reads nothing."""
+        with suppress(PeerBusy):
+            gen.reply(self.process, caller, answer)
 
     def send(self, to: Pid | Atom, message: Any) -> None:
-        """Send as this process."""
-        self.runtime.send(self.process, to, message)
+        """Send as this process; dropped where the peer reads nothing."""
+        with suppress(PeerBusy):
+            self.runtime.send(self.process, to, message)

@@ -43,6 +43,7 @@ class Recorder:
     def __init__(self) -> None:
         self.sent: list[Submitted] = []
         self.asked: list[Atom] = []
+        self.disconnected: list[tuple[Atom, Any]] = []
         self.flags = OUR_FLAGS
         self.pressure = Pressure.CLEAR
         self.full = False
@@ -61,6 +62,10 @@ class Recorder:
 
     def request_connect(self, node: Atom) -> None:
         self.asked.append(node)
+
+    def disconnect(self, node: Atom, reason: Any) -> bool:
+        self.disconnected.append((node, reason))
+        return True
 
     def sent_messages(self) -> list[Any]:
         return [one.message for one in self.sent]
@@ -108,6 +113,11 @@ class End:
             self.runtime.loop.call_soon(self.runtime.peer_down, node, None, failed)
         elif self.connection is None:
             self.wire.connect()
+
+    def disconnect(self, node: Atom, reason: Any) -> bool:
+        connected = self.connection is not None
+        self.wire.cut()
+        return connected
 
     def open(self) -> None:
         """Begin a connection."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours import gen
@@ -171,11 +172,13 @@ class GlobalProcesses:
 
     def _start_locker(self) -> None:
         self._locker = self.runtime.spawn(self._run_locker, link_to=self.process.pid)
+        self.runtime.system.add(self._locker)
         self.server.locker = self._locker.pid
 
     def _start_registrar(self) -> None:
         #: Takes gen calls, see :meth:`_run_registrar`.
         self.registrar = self.runtime.spawn(self._run_registrar, link_to=self.process.pid)
+        self.runtime.system.add(self.registrar)
 
     def _helper_ended(self, pid: Pid, reason: Any) -> None:
         """Replace the locker or the registrar, should somebody have killed it.
@@ -186,10 +189,12 @@ class GlobalProcesses:
             return
         if pid == self._locker.pid and not self._locker.alive:
             logger.error("global: the locker was ended: %r", shown(reason))
+            self.runtime.system.discard(self._locker)
             self._start_locker()
             self.server.restart_all()
         elif pid == self.registrar.pid and not self.registrar.alive:
             logger.error("global: the registrar was ended: %r", shown(reason))
+            self.runtime.system.discard(self.registrar)
             self._start_registrar()
 
     async def _run_locker(self, process: Process) -> None:
@@ -236,7 +241,8 @@ class GlobalProcesses:
 
     def reply(self, caller: Caller, answer: Any) -> None:
         """ServerHost."""
-        gen.reply(self.process, caller, answer)
+        with suppress(PeerBusy):  # it has not read for a gigabyte
+            gen.reply(self.process, caller, answer)
 
     def monitor(self, pid: Pid) -> Reference:
         """ServerHost."""

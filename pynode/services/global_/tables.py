@@ -154,10 +154,10 @@ class LockTable:
         if not self.can_set(resource, requester):
             return False
         lock = self.get(resource)
-        if lock is None:
-            lock = self._locks[resource] = Lock(requester)
-        if pid not in lock.holders:
-            ref = self._host.monitor(pid)
+        if lock is None or pid not in lock.holders:
+            ref = self._host.monitor(pid)  # first: where it fails there must be no lock
+            if lock is None:
+                lock = self._locks[resource] = Lock(requester)
             lock.holders[pid] = ref
             self._by_ref[ref] = (resource, pid)
         return True
