@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -42,6 +43,8 @@ _log = logging.getLogger("pynode.net")
 EPMD_PORT: Final = 4369
 #: Between attempts to register again, in seconds (``erl_epmd``'s ``RECONNECT_TIME``).
 RETRY_SECONDS: Final = 2.0
+#: How long EPMD may take to free a name, in seconds; a running one needs no time for it.
+FREE_SECONDS: Final = 1.0
 _LONGEST_REPLY: Final = 16 * 1024 * 1024
 _NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
@@ -224,6 +227,7 @@ class Registration:
         self._data = b""
         self._retrying: asyncio.Task[None] | None = None
         self._closed = False
+        self._freed: asyncio.Future[None] | None = None
 
     @property
     def registered(self) -> bool:
@@ -290,18 +294,35 @@ class Registration:
         return reply.creation
 
     def close(self) -> None:
-        """Give the name up, now."""
+        """Give the name up, now; :meth:`closed` waits until EPMD has noticed."""
         self._closed = True
-        self._drop()
+        if self._channel is not None and self.registered:
+            try:
+                self._channel.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                self._drop()
+            else:
+                self._freed = self._loop.create_future()
+        else:
+            self._drop()
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(ConnectionAbortedError("the registration was given up"))
         if self._retrying is not None:
             self._retrying.cancel()
 
     async def closed(self) -> None:
-        """Wait until nothing of it runs any more."""
-        if self._retrying is not None:
-            await asyncio.wait([self._retrying])
+        """Wait until nothing of it runs any more, and EPMD can register the name again.
+
+        EPMD closes its end when it has done so; one that does not is not waited for longer than
+        :data:`FREE_SECONDS`.
+        """
+        try:
+            if self._retrying is not None:
+                await asyncio.wait([self._retrying])
+            if self._freed is not None:
+                await asyncio.wait([self._freed], timeout=FREE_SECONDS)
+        finally:
+            self._drop()
 
     def _drop(self) -> None:
         if self._channel is not None:
@@ -333,6 +354,8 @@ class Registration:
     def connection_lost(self, error: OSError | None) -> None:
         """EPMD is gone, or does not want us: try again, and again."""
         self._channel = None
+        if self._freed is not None and not self._freed.done():
+            self._freed.set_result(None)
         if self._reply is not None:
             if not self._reply.done():
                 self._reply.set_exception(error or ConnectionResetError("it closed the connection"))

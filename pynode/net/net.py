@@ -354,10 +354,12 @@ class Net:
         tasks = [task for task in self._tasks if task is not current]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if registration is not None:
-            await registration.closed()
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            if registration is not None:
+                await registration.closed()
 
     def own_task(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Start a task that :meth:`stop` ends."""

@@ -217,8 +217,12 @@ class Global:
     async def sync(self, nodes: Iterable[Atom | str] | None = None) -> None:
         """Wait until this node shares its names with ``nodes``, or they are gone.
 
-        None: all visible nodes it is connected to.
+        None: all visible nodes it is connected to; nobody, where this node is outside the mesh
+        (``connect_all`` false).  As in OTP, a visible node that is outside is waited for until it
+        is gone: among such ones, say which nodes are meant.
         """
+        if nodes is None and not self._processes.server.connect_all:
+            nodes = []
         wanted = self._nodes(nodes)
         await gen.call(self._acting(), self._processes.process.pid, (atom.sync, wanted), None)
 
