@@ -16,10 +16,10 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, BinaryIO
 
-from pynode import Exit, GenServer, Node, etf
+from pynode import CallExit, Exit, GenServer, Node, etf
 from pynode.process.process import Process
 from pynode.terms import Atom, Pid, atom, charlist
 
@@ -155,6 +155,14 @@ async def _kept(node: Node, pid: Pid) -> Any:
     return kept
 
 
+async def _reason_of(call: Awaitable[Any]) -> Any:
+    """Return the reason that a call exits with."""
+    try:
+        return (atom.replied, await call)
+    except CallExit as error:
+        return error.reason
+
+
 async def _main(name: str, options: dict[str, Any]) -> None:
     async with Node(name, **options) as node:
         await node.start(Echo, name="echo")
@@ -164,6 +172,7 @@ async def _main(name: str, options: dict[str, Any]) -> None:
             "kept": lambda pid: _kept(node, pid),
             "mortal": mortal,
             "node": node,
+            "reason_of": _reason_of,
             "watcher": watcher,
         }
         while (request := await asyncio.to_thread(_read, sys.stdin.buffer)) is not None:
