@@ -121,7 +121,7 @@ async def test_a_stopped_one_refuses(node: Node) -> None:
     assert node.runtime.is_alive(pid)
 
 
-async def test_it_ends_with_its_node(py_node: Any) -> None:
+async def test_it_ends_with_its_node(py_node: Any, caplog: pytest.LogCaptureFixture) -> None:
     async with py_node() as node:
         pubsub = PubSub(node, NAME, 2)
         messages = pubsub.messages(TOPIC)
@@ -136,6 +136,21 @@ async def test_it_ends_with_its_node(py_node: Any) -> None:
     assert await reading == [1]
     pubsub.stop()
     messages.close()
+    assert not caplog.records
+
+
+async def test_a_stopped_one_sends_nothing(pair: tuple[Node, Node]) -> None:
+    one, two = pair
+    with PubSub(two, NAME) as there:
+        there.subscribe(TOPIC)
+        here = PubSub(one, NAME)
+        await met(one, two)
+        here.stop()
+        for broadcast in (here.broadcast, lambda *args: here.direct_broadcast(two.name, *args)):
+            with pytest.raises(NodeDown):
+                broadcast(TOPIC, 1)
+        one.send((there._groups[0], two.name), (atom.forward_to_local, b"rooms:1", 2, atom.x))
+        assert await two.main.receive(timeout=10) == 2
 
 
 # --------------------------------------------------------------------------- subscribers
@@ -176,6 +191,9 @@ async def test_main_subscribes_twice_and_unsubscribes_once(node: Node) -> None:
         pubsub.broadcast("other", 2)
         await nothing_for(node)
         assert not pubsub._monitors
+        watched = pubsub._workers[0].process.monitors
+        assert watched is not None
+        assert list(watched) == [pubsub._scope_monitor]
 
 
 async def test_what_cannot_subscribe(node: Node) -> None:
@@ -240,16 +258,21 @@ async def test_an_async_function_gets_one_message_at_a_time(
         assert "failed on 1" in caplog.text
 
 
-async def test_a_function_that_unsubscribes_itself_finishes_first(node: Node) -> None:
+@pytest.mark.parametrize("plain", [True, False])
+async def test_a_function_that_unsubscribes_itself_finishes_first(node: Node, plain: bool) -> None:
     got: list[Any] = []
 
-    async def once(message: Any) -> None:
+    def once(message: Any) -> None:
+        pubsub.unsubscribe(TOPIC, pid)
+        got.append(message)
+
+    async def once_later(message: Any) -> None:
         pubsub.unsubscribe(TOPIC, pid)
         await asyncio.sleep(0)
         got.append(message)
 
     with PubSub(node, NAME) as pubsub:
-        pid = pubsub.subscribe(TOPIC, once)
+        pid = pubsub.subscribe(TOPIC, once if plain else once_later)
         for number in range(3):
             pubsub.broadcast(TOPIC, number)
         await eventually(lambda: not node.runtime.is_alive(pid))
@@ -285,17 +308,19 @@ async def test_an_iterator_of_messages(node: Node) -> None:
         assert not pubsub._monitors
 
 
-async def test_closing_ends_a_wait(node: Node) -> None:
+@pytest.mark.parametrize("topics", [[TOPIC], []])
+async def test_the_stop_ends_a_wait(node: Node, topics: list[str]) -> None:
     with PubSub(node, NAME) as pubsub:
-        messages = pubsub.messages(TOPIC)
+        messages = pubsub.messages(*topics)
 
         async def read() -> list[Any]:
             return [message async for message in messages]
 
         reading = asyncio.create_task(read())
         pubsub.broadcast(TOPIC, 1)
+        await eventually(lambda: messages._process.receivers)
         await eventually(lambda: not messages._process.mailbox)
-    assert await asyncio.wait_for(reading, 10) == [1]
+    assert await asyncio.wait_for(reading, 10) == [1 for _ in topics]
 
 
 # --------------------------------------------------------------------------- broadcasts
@@ -384,6 +409,9 @@ async def test_a_smaller_broadcast_pool(pair: tuple[Node, Node]) -> None:
 async def test_what_is_no_term_goes_nowhere(pair: tuple[Node, Node]) -> None:
     one, two = pair
     with PubSub(one, NAME) as here, PubSub(two, NAME) as there:
+        for broadcast in (here.broadcast, here.local_broadcast):  # to nobody
+            with pytest.raises(EncodeError):
+                broadcast(TOPIC, object())
         await met(one, two)
         here.subscribe(TOPIC)
         there.subscribe(TOPIC)
@@ -536,6 +564,7 @@ async def test_what_is_killed_is_started_again(
         one.send(pid, atom.stop)  # and who is subscribed is still watched
         await eventually(lambda: here.subscribers(TOPIC) == [(one.main.pid, None)])
     assert one.pg.which_local_groups(SCOPE) == []
+    assert all(process.alive for process in one.runtime.system)
     assert not caplog.records
 
 
@@ -580,11 +609,13 @@ async def test_what_ends_with_the_node_may_still_broadcast(py_node: Any) -> None
         with PubSub(two, NAME) as there:
             there.subscribe(TOPIC)
             here = PubSub(one, NAME)
+            workers = [worker.process.pid for worker in here._workers]
             await met(one, two)
 
             async def last_words(process: Process) -> None:
                 process.trap_exit = True
                 await process.receive()
+                assert [worker.process.pid for worker in here._workers] == workers
                 here.broadcast(TOPIC, atom.bye)
 
             one.spawn(last_words)
