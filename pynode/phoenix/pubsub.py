@@ -294,8 +294,8 @@ class PubSub:
         self._forget(pid)
         if process is None:
             return
-        if self._runtime.current() is process and isinstance(process.body, Callback):
-            process.body.finished = True
+        if self._runtime.scheduler.current is process and isinstance(process.body, Callback):
+            process.body.finished = True  # it is in the middle of a message
         else:
             self._end(pid)
 

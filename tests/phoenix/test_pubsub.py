@@ -279,6 +279,27 @@ async def test_a_function_that_unsubscribes_itself_finishes_first(node: Node, pl
         assert got == [0]
 
 
+async def test_a_function_whose_task_unsubscribes_it_ends_too(node: Node) -> None:
+    tasks: list[Any] = []
+
+    async def unsubscribe(message: Any) -> None:
+        await gate.wait()
+        pubsub.unsubscribe(TOPIC, pid)
+
+    def begin(message: Any) -> None:
+        tasks.append(asyncio.create_task(unsubscribe(message)))
+
+    gate = asyncio.Event()
+    with PubSub(node, NAME) as pubsub:
+        pid = pubsub.subscribe(TOPIC, begin)
+        pubsub.broadcast(TOPIC, 1)
+        await eventually(lambda: tasks)
+        assert node.runtime.is_alive(pid)
+        gate.set()
+        await tasks[0]
+        assert not node.runtime.is_alive(pid)
+
+
 async def test_an_iterator_of_messages(node: Node) -> None:
     with PubSub(node, NAME) as pubsub:
         with pubsub.messages(TOPIC, "other", text=True, metadata=1) as messages:
