@@ -24,6 +24,8 @@ __all__ = ["Debug"]
 _log = logging.getLogger("pynode.sys")
 
 _DEFAULT_LOG: Final = 10
+#: Events that are kept at most, whatever a peer asks for.
+_LONGEST_LOG: Final = 100_000
 _IN: Final = Atom("in")
 _OUT: Final = Atom("out")
 _GET: Final = Atom("get")
@@ -105,7 +107,7 @@ class Debug:
             return _UNKNOWN_DEBUG
         if type(flag[1]) is not int or flag[1] < 1:
             return _UNKNOWN_DEBUG
-        self.log = deque(self.log or (), maxlen=flag[1])
+        self.log = deque(self.log or (), maxlen=min(flag[1], _LONGEST_LOG))
         return OK
 
     def _log_to_file(self, body: BehaviourBody, name: Any, resolve: Any) -> Any:
@@ -152,13 +154,13 @@ class Debug:
 def _run_installed(installed: list[list[Any]], entry: list[Any], event: Any, name: Any) -> None:
     """Call an installed function; ``done``, or an exception, takes it away (as sys does)."""
     try:
-        state = entry[1](entry[2], event, name)
+        state = copy_term(entry[1](entry[2], event, name))
     except Exception:
         state = _DONE
     if state == _DONE:
         installed.remove(entry)
     else:
-        entry[2] = copy_term(state)
+        entry[2] = state
 
 
 def _name_of(body: BehaviourBody) -> Any:

@@ -101,7 +101,7 @@ class ManagerBody(BehaviourBody):
                 return self._notify("handle_event", message[1], None)
             if size == 3:
                 tag = message[0]
-                if tag == SYSTEM:
+                if tag == SYSTEM and gen.is_from(message[1]):
                     return handle_system(self, message[1], message[2])
                 if tag == EXIT and type(message[1]) is Pid:
                     return self._exit_signal(message)

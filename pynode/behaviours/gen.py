@@ -39,11 +39,13 @@ from pynode.errors import (
     CallExit,
     CallingSelf,
     CallTimeout,
+    EncodeError,
     NameError_,
     NoConnection,
     NoProcess,
 )
-from pynode.terms import Atom, ImproperList, Pid, Reference, identical
+from pynode.process.reasons import crash_reason
+from pynode.terms import Atom, ImproperList, Pid, Reference, copy_term, identical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -199,6 +201,11 @@ def alias_in(tag: Any) -> Reference | None:
     return None
 
 
+def is_from(term: Any) -> bool:
+    """Tell whether ``term`` has the form of a ``From``, ``{Pid, Tag}``."""
+    return type(term) is tuple and len(term) == 2
+
+
 def monitor_of(tag: Any) -> Reference | None:
     """Return the reference of the monitor that the caller of ``tag`` watches us with, if any."""
     return tag if type(tag) is Reference else alias_in(tag)
@@ -255,16 +262,44 @@ class Caller:
 
 
 def reply(process: Process, caller: Caller | tuple[Any, Any], value: Any) -> None:
-    """Send ``{Tag, value}`` to the caller (``gen:reply/2``); ``caller`` may be a bare ``From``."""
-    pid, tag = caller.term if type(caller) is Caller else caller  # type: ignore[misc]
+    """Send ``{Tag, value}`` to the caller (``gen:reply/2``); ``caller`` may be a bare ``From``.
+
+    A term that only the caller's node cannot take makes the call fail there.
+
+    Raises:
+        EncodeError: ``value`` is no term.
+        PeerBusy: too much is waiting for the caller's node.
+    """
+    origin = caller.term if type(caller) is Caller else caller
+    if type(origin) is not tuple or len(origin) != 2:
+        return
+    pid, tag = origin
     runtime: Runtime = process.runtime
     address = pid if type(tag) is Reference else alias_in(tag) or pid
     if type(address) is Pid or type(address) is Reference:
-        runtime.send(process, address, (tag, value))
+        try:
+            runtime.send(process, address, (tag, value))
+        except EncodeError as error:
+            _refuse_reply(process, tag, value, error)
         return
     # A peer may have sent anything as From; as in OTP that harms nobody but the caller.
     with suppress(TypeError, NameError_):
         runtime.send(process, address, (tag, value))
+
+
+def _refuse_reply(process: Process, tag: Any, value: Any, error: EncodeError) -> None:
+    """Let the call fail in the caller, where not the server but what it was sent is at fault.
+
+    A native record for a node that cannot read one, or terms nested so deep that with the tag
+    beside them they are too deep.
+    """
+    try:
+        copy_term(value)
+    except EncodeError:
+        raise error from None
+    ref = monitor_of(tag)
+    if ref is not None:
+        process.runtime.monitors.answer_down(process, ref, crash_reason(error))
 
 
 # --------------------------------------------------------------------------- many nodes

@@ -42,11 +42,12 @@ from pynode.behaviours import gen
 from pynode.behaviours.blocking import InThread
 from pynode.behaviours.body import BehaviourBody
 from pynode.behaviours.extra import extra_of
-from pynode.behaviours.gen import Caller
+from pynode.behaviours.gen import Caller, is_from
 from pynode.behaviours.system import handle_system
 from pynode.behaviours.values import attributes_term, put_attributes
 from pynode.behaviours.words import EXIT, GEN_CALL, GEN_CAST, GEN_SERVER, SYSTEM
 from pynode.errors import NO_REPLY, Exit, FunctionClause, Stop
+from pynode.process.reasons import reason_of
 from pynode.shown import shown
 from pynode.terms import Atom, Pid, charlist
 
@@ -264,9 +265,10 @@ class ServerBody(BehaviourBody):
                         return None
                     return self._after(result)
                 if size == 3:
-                    if tag is GEN_CALL or tag == GEN_CALL:
+                    # Where From is none, there is nobody to answer.
+                    if (tag is GEN_CALL or tag == GEN_CALL) and is_from(message[1]):
                         return self._call(message[1], message[2])
-                    if tag == SYSTEM:
+                    if tag == SYSTEM and is_from(message[1]):
                         return handle_system(self, message[1], message[2])
                     if tag == EXIT and self.is_parent(message[1]):
                         return self.end(message[2])
@@ -359,7 +361,11 @@ class ServerBody(BehaviourBody):
         """Tell the debug functions of a reply or of its absence, with the new state."""
         extra = self.extra
         if extra is not None and extra.debug is not None:
-            extra.debug.event(self, (*event, self.system_state()))
+            try:
+                state = self.system_state()
+            except Exception as error:  # looking at a server must not end it
+                state = reason_of(error)
+            extra.debug.event(self, (*event, state))
 
     def system_state(self) -> Any:
         """Return what the instance gives."""

@@ -12,13 +12,16 @@ Source: ``sys:handle_system_msg/6`` of OTP 25, 27 and 29.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pynode.behaviours import gen
 from pynode.behaviours.debug import Debug
 from pynode.behaviours.extra import extra_of
 from pynode.behaviours.functions import FunctionRefused, resolve_function
+from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import ERROR, OK
+from pynode.errors import EncodeError
 from pynode.process.reasons import reason_of
 from pynode.terms import Atom, ImproperList, Reference
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["handle_system"]
 
 _BEAM_ALIAS_WORDS_FROM_26: Final = 5
+_NO_TERM: Final = Atom("no_term")
 
 
 def handle_system(
@@ -49,7 +53,16 @@ def handle_system(
 
 
 def _reply(body: BehaviourBody, caller: Any, value: Any) -> None:
-    gen.reply(body.process, caller, value)
+    """Answer; what cannot be sent must not end a server that somebody only looked at.
+
+    That is a state with what is no term in it, a request that its echo would nest too deep, or
+    one that only a newer node than the caller's could be sent.
+    """
+    try:
+        gen.reply(body.process, caller, value)
+    except EncodeError as error:
+        with suppress(EncodeError):  # the caller's tag itself
+            gen.reply(body.process, caller, (ERROR, (_NO_TERM, str(error).encode())))
 
 
 def _wants_ok(caller: Any) -> bool:
@@ -113,16 +126,22 @@ def _callback_failed(body: BehaviourBody, function: str, error: Exception) -> An
 def _get_status(body: BehaviourBody, caller: Any, _: Any) -> None:
     suspended = _suspended(body)
     process = body.process
+    try:
+        data = body.system_status(suspended)
+    except Exception as error:
+        _reply(body, caller, _callback_failed(body, "system_get_state", error))
+        return
+    dictionary = body.dictionary().items()
     status = (
         Atom("status"),
         process.pid,
         (Atom("module"), body.MODULE),
         [
-            list(body.dictionary().items()),
+            [(term_or_repr(key), term_or_repr(value)) for key, value in dictionary],
             Atom("suspended" if suspended else "running"),
             body.parent,
             [],
-            body.system_status(suspended),
+            data,
         ],
     )
     _reply(body, caller, status)
