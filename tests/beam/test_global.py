@@ -112,6 +112,10 @@ async def test_a_hidden_node_looks_up_and_registers_through_another(
             await hidden.global_.unregister_name(name, node=through)
             assert await where(ex, name) is None
         assert hidden.services.name_server.known == {}
+        # Nor is anything of that kind under way.
+        assert hidden.services.name_server.connected == set()
+        assert visible.services.name_server.connected == {ex.name}
+        assert await known_at(ex) == {visible.name}
 
 
 # --------------------------------------------------------------------------- locks
@@ -291,6 +295,27 @@ async def test_our_failed_method_leaves_the_name_to_the_other(beam: Any, py_node
         await node.connect(ex.name)
         await joined(ex, node)
         assert await where(node, MANAGER) == await where(ex, MANAGER) == theirs
+
+
+async def test_a_beam_asks_this_node_about_the_name_of_its_process(beam: Any, py_node: Any) -> None:
+    """Two BEAMs join; the name is that of our process, so our method decides, here."""
+    ex, other, asked = erl(beam, "a_ex"), erl(beam, "m_ex"), []
+
+    def keep_theirs(name: Any, theirs: Pid, ours: Pid) -> Pid:
+        asked.append((name, theirs, ours))
+        return theirs
+
+    async with py_node("z_py") as node:
+        await node.connect(ex.name)
+        await joined(ex, node)
+        ours, theirs = node.spawn(live), await spawned(other)
+        assert await node.global_.register_name(MANAGER, ours, keep_theirs)
+        assert await other.arpc("global", "register_name", [MANAGER, theirs]) == atom.yes
+        assert await ex.arpc("net_kernel", "connect_node", [other.name]) is True
+        await joined(ex, other, node)
+        assert asked == [(MANAGER, theirs, ours)]
+        for each in (ex, other, node):
+            assert await where(each, MANAGER) == theirs
 
 
 # --------------------------------------------------------------------------- partitions
