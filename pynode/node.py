@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pynode.dist.seam import Peer
     from pynode.process.body import Body, CoroutineFunction
     from pynode.services.global_ import Global
+    from pynode.services.net_adm import NetAdm
     from pynode.services.pg import Pg
     from pynode.services.rpc import Erpc, Rpc
 
@@ -356,6 +357,11 @@ class Node:
         return self.services.erpc
 
     @property
+    def net_adm(self) -> NetAdm:
+        """Who is registered at which EPMD, as ``:net_adm`` has it."""
+        return self.services.net_adm
+
+    @property
     def main(self) -> Process:
         """The process that speaks for code outside any process; ``await node.main.receive()``."""
         return self.runtime.main
@@ -407,18 +413,33 @@ class Node:
         """Return whether ``node`` answers (``net_adm:ping/1``); connects where needed."""
         return await self.services.ping(Atom(str(node)))
 
-    def nodes(self, kind: str = "visible") -> list[Atom]:
-        """Return the nodes this one is connected to (``nodes/1``).
+    def nodes(self, kind: str | Iterable[str] = "visible") -> list[Atom]:
+        """Return other nodes by what they are to this one (``nodes/1``), each once.
 
         Args:
-            kind: "visible", "hidden", "connected" (both), or "this".
+            kind: "visible", "hidden", "connected" (both), "this" (this node itself), or "known"
+                (this one and all that are, were, or are just being connected); or several.
+
+        Raises:
+            ValueError: another kind.
         """
-        if kind == "this":
-            return [self.name]
-        if kind not in ("visible", "hidden", "connected"):
-            raise ValueError(f"kind is visible, hidden, connected or this, not {kind!r}")
+        found: dict[Atom, None] = {}
+        for each in [kind] if isinstance(kind, str) else kind:
+            found |= dict.fromkeys(self._nodes_of(each))
+        return list(found)
+
+    def _nodes_of(self, kind: str) -> list[Atom]:
         peers: Iterable[Peer] = self.net.peers()
-        return [p.name for p in peers if kind == "connected" or p.hidden == (kind == "hidden")]
+        match kind:
+            case "visible" | "hidden":
+                return [peer.name for peer in peers if peer.hidden == (kind == "hidden")]
+            case "connected":
+                return [peer.name for peer in peers]
+            case "this":
+                return [self.name]
+            case "known":
+                return [self.name, *self.net.known()]
+        raise ValueError(f"kind is visible, hidden, connected, this or known, not {kind!r}")
 
     def set_cookie(self, node: Atom | str, cookie: str | bytes) -> None:
         """Use ``cookie`` with ``node`` from the next connection on (``set_cookie/2``)."""

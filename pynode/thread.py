@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -21,6 +21,7 @@ from pynode.errors import NodeDown
 if TYPE_CHECKING:
     from pynode.node import Node
     from pynode.services.global_ import Global
+    from pynode.services.net_adm import NetAdm
     from pynode.services.pg import Pg
     from pynode.services.rpc import Erpc, Rpc
     from pynode.terms import Atom, Pid
@@ -175,8 +176,8 @@ class NodeThread:
         """Return whether ``node`` answers."""
         return self.run(self.node.ping, node)
 
-    def nodes(self, kind: str = "visible") -> list[Atom]:
-        """Return the nodes this one is connected to."""
+    def nodes(self, kind: str | Iterable[str] = "visible") -> list[Atom]:
+        """Return the nodes of one kind, or of several."""
         return self.run(self.node.nodes, kind)
 
     def start(self, server: Any, *args: Any, **options: Any) -> Pid:
@@ -228,6 +229,11 @@ class NodeThread:
     def rpc(self) -> BlockingNamespace[Rpc]:
         """Calls of functions on other nodes."""
         return BlockingNamespace(self, self.node.rpc)
+
+    @property
+    def net_adm(self) -> BlockingNamespace[NetAdm]:
+        """Who is registered at which EPMD."""
+        return BlockingNamespace(self, self.node.net_adm)
 
     @property
     def erpc(self) -> BlockingNamespace[Erpc]:

@@ -76,6 +76,8 @@ STOPPED: Final = Atom("net_kernel_terminated")
 #: What a node is called that has no name.
 NO_NAME: Final = Atom("nonode@nohost")
 
+#: How many nodes are remembered that have been connected.
+MAX_SEEN: Final = 10_000
 #: What a waiting signal counts beside its payload, in bytes.
 _SIGNAL_BYTES: Final = 64
 #: Seconds in which a peer has to go on with its handshake when others wait for its place.
@@ -153,6 +155,8 @@ class Net:
         self._cookies = dict(config.cookies)
         self._entries: dict[Atom, _Entry] = {}
         self._links: dict[Atom, Link] = {}
+        #: Who has been connected in this life of the node, the latest last.
+        self._seen: dict[Atom, None] = {}
         self._receptions: set[Reception] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: list[socket.socket] = []
@@ -403,6 +407,21 @@ class Net:
     def peers(self) -> list[Peer]:
         """Return the connected peers, hidden ones among them, in the order they came."""
         return [link.peer for link in self._links.values()]
+
+    def known(self) -> list[Atom]:
+        """Return the nodes that are or were connected in this life, or are being connected.
+
+        Of those that are gone the latest :data:`MAX_SEEN` are remembered.
+        """
+        return list(dict.fromkeys([*self._seen, *self._entries]))
+
+    def _remember(self, node: Atom) -> None:
+        self._seen.pop(node, None)
+        self._seen[node] = None
+        if len(self._seen) > MAX_SEEN:
+            gone = next((name for name in self._seen if name not in self._links), None)
+            if gone is not None:
+                del self._seen[gone]
 
     def peer(self, node: Atom | str) -> Peer | None:
         """Return the peer of that name if it is connected."""
@@ -716,6 +735,7 @@ class Net:
         entry.attempt = None
         entry.link = link
         self._links[peer.name] = link
+        self._remember(peer.name)
         self.telemetry.connections_up += 1
         self._send_waiting(entry, link)
         if self.telemetry.hooks:

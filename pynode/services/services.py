@@ -13,6 +13,7 @@ from .global_.processes import GlobalProcesses
 from .global_.resolve import Methods
 from .global_.server import NameServer
 from .logger_proxy import LoggerProxy
+from .net_adm import NetAdm
 from .net_kernel import NetKernel
 from .pg import Pg
 from .rex import Rex
@@ -35,6 +36,7 @@ class Services:
     """
 
     global_: Global
+    net_adm: NetAdm
     net_kernel: NetKernel
     user: User
 
@@ -54,6 +56,7 @@ class Services:
         runtime.default_group_leader = self.user.process.pid
         LoggerProxy(runtime)
         self.net_kernel = NetKernel(runtime, self._net, self._config)
+        self.net_adm = NetAdm(self._net, self._config, self.net_kernel)
         Rex(runtime)
         methods = Methods(runtime.resolver.resolve)
         processes = GlobalProcesses(runtime, self._net, self._config, self._resolve_there)
