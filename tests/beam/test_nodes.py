@@ -173,7 +173,9 @@ async def test_ping_both_ways(beam: MakeBeam, py_node: PyNode) -> None:
         assert await stranger.aeval("net_adm:ping(N)", N=node.name) == atom.pang
         assert node.nodes("connected") == [other.name]
         # what answers neither yes nor no is no node to stay connected to
-        other.eval("unregister(net_kernel), register(net_kernel, spawn(fun F() -> "
-                   "receive {'$gen_call', From, _} -> gen:reply(From, no), F(); _ -> F() end end))")  # fmt: skip
+        other.eval(
+            "unregister(net_kernel), register(net_kernel, spawn(fun F() -> receive "
+            "{'$gen_call', From, _} -> gen:reply(From, no), F(); _ -> F() end end))"
+        )
         assert not await node.ping(other.name)
         assert node.nodes("connected") == []
