@@ -546,16 +546,16 @@ class Node:
             **kwargs,
         )
 
-    def send(self, dest: Dest, message: Any) -> None:
+    def send(self, dest: Dest, message: Any, *, priority: bool = False) -> None:
         """Send ``message`` to a pid, a name, ``(name, node)`` or an alias; never waits.
 
-        See :meth:`Runtime.send` for order, loss and errors.
+        See :meth:`Runtime.send` for order, loss, errors, and ``priority``.
         """
-        self._act(Runtime.send, dest, message)
+        self._act(Runtime.send, dest, message, priority=priority)
 
-    def exit(self, to: Pid | Reference, reason: Any) -> None:
-        """Send an exit signal (``exit/2``)."""
-        self._act(Runtime.exit, to, reason)
+    def exit(self, to: Pid | Reference, reason: Any, *, priority: bool = False) -> None:
+        """Send an exit signal (``exit/2,3``); see :meth:`Runtime.exit`."""
+        self._act(Runtime.exit, to, reason, priority=priority)
 
     def link(self, to: Pid) -> None:
         """Link the acting process to ``to``."""

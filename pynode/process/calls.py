@@ -36,6 +36,7 @@ class CallSlot(Monitor):
     __slots__ = ("_callbacks", "_error", "_value", "_waiters", "done", "tag", "text")
 
     mode: ClassVar[str] = "call"  # what it is among the aliases
+    priority: ClassVar[bool] = False
 
     def __init__(
         self, process: Process, ref: Reference, target: Any, *, text: bool = False

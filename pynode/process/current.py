@@ -143,9 +143,12 @@ async def drain(dest: Pid | Atom | str) -> None:
 # --------------------------------------------------------------------------- exits, links
 
 
-def exit_signal(to: Pid | Reference, reason: Any) -> None:
-    """Send an exit signal (``exit/2``); to end oneself, ``raise Exit(reason)``."""
-    _act("exit", to, reason)
+def exit_signal(to: Pid | Reference, reason: Any, *, priority: bool = False) -> None:
+    """Send an exit signal (``exit/2,3``); to end oneself, ``raise Exit(reason)``.
+
+    ``priority``: see :meth:`pynode.process.Runtime.exit`.
+    """
+    _act("exit", to, reason, priority=priority)
 
 
 def link(to: Pid) -> None:

@@ -42,17 +42,20 @@ class Deaths:
         #: Dead processes whose coroutine has not ended yet.
         self.zombies: set[Process] = set()
 
-    def exit_signal(self, to: Process, sender: Pid, reason: Any, *, by_link: bool) -> None:
+    def exit_signal(
+        self, to: Process, sender: Pid, reason: Any, *, by_link: bool, urgent: bool = False
+    ) -> None:
         """Let an exit signal arrive at a live local process.
 
         ``by_link``: because ``sender`` ended, or the connection to it did; then ``kill`` is a
-        reason like any other.
+        reason like any other.  ``urgent``: where it is trapped, it is a priority message.
         """
         is_atom = type(reason) is Atom
         if is_atom and not by_link and reason == KILL:
             self.end(to, KILLED)
         elif to.trap_exit:
-            self._runtime.tell(to, (EXIT, sender, reason))
+            tell = self._runtime.tell_urgent if urgent else self._runtime.tell
+            tell(to, (EXIT, sender, reason))
         elif is_atom and reason == NORMAL:
             if not by_link and sender == to.pid:
                 self.end(to, NORMAL)

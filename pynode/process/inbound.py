@@ -125,16 +125,17 @@ class Inbound:
             raise FrameError(f"a message goes to a pid, not to {type(to).__name__}")
 
     def _altact_exit(self, peer: Peer, message: c.AltactSend, payload: Payload | None) -> None:
-        to = message.to
+        to, urgent = message.to, False
         target: Process | None
         if type(to) is Reference:
             alias = self._runtime.aliases.get(to)
             target = None if alias is None else alias.process
+            urgent = alias is not None and alias.priority and bool(message.flags & PRIORITY)
         elif type(to) is Pid:
             target = self._runtime.local(to)
         else:
             target = self._runtime.names.find(to)
-        self._exit_to(peer, target, message.from_, to, c.IN_PAYLOAD, payload)
+        self._exit_to(peer, target, message.from_, to, c.IN_PAYLOAD, payload, urgent=urgent)
 
     # ------------------------------------------------------------------ exits, links, monitors
 
@@ -150,10 +151,13 @@ class Inbound:
         to: Any,
         reason: Any,
         payload: Payload | None,
+        *,
+        urgent: bool = False,
     ) -> None:
         if target is not None and self.allowed(peer, Action.EXIT, to):
             reason = self._reason(reason, payload)
-            self._runtime.deaths.exit_signal(target, sender, reason, by_link=False)
+            exit_signal = self._runtime.deaths.exit_signal
+            exit_signal(target, sender, reason, by_link=False, urgent=urgent)
 
     def _exit(self, peer: Peer, message: c.Exit, payload: Payload | None) -> None:
         process = self._runtime.local(message.to)

@@ -27,6 +27,7 @@ __all__ = ["Signals", "Target"]
 #: What can be monitored: a pid, a local name, or ``(name, node)``.
 Target = Pid | Atom | str | tuple[Atom | str, Atom | str]
 
+_PRIORITY: Final = 1
 _TO_ALIAS: Final = 4
 _EXIT: Final = 16
 
@@ -45,7 +46,9 @@ class Signals(Delivery):
         words = (number & 0x3FFFF, (number >> 18) & 0xFFFFFFFF, number >> 50)
         return Reference(self.node_name, self.creation, words)
 
-    def exit(self, process: Process, to: Pid | Reference, reason: Any) -> None:
+    def exit(
+        self, process: Process, to: Pid | Reference, reason: Any, *, priority: bool = False
+    ) -> None:
         """Send an exit signal (``exit/2``).
 
         ``kill`` ends ``to`` with ``killed`` whatever it traps; ``normal`` ends nobody but
@@ -56,6 +59,8 @@ class Signals(Delivery):
             process: the sender.
             to: a pid, or an alias (OTP 28).
             reason: a term.
+            priority: where ``to`` is an alias made with ``priority``, and the process traps
+                exits, put the message before ordinary ones (OTP 28).
 
         Raises:
             EncodeError: ``reason`` is no term.
@@ -70,16 +75,18 @@ class Signals(Delivery):
             if type(to) is Pid:
                 control = c.Exit2(process.pid, to, c.IN_PAYLOAD)
             else:
-                control = c.AltactSend(_TO_ALIAS | _EXIT, process.pid, to)
+                flags = _TO_ALIAS | _EXIT | (_PRIORITY if priority else 0)
+                control = c.AltactSend(flags, process.pid, to)
             self.router.send(process, to.node, control, reason)
             return
         if type(to) is Pid:
-            target = self.local(to)
+            target, urgent = self.local(to), False
         else:
             alias = self.aliases.get(to)
             target = None if alias is None else alias.process
+            urgent = priority and alias is not None and alias.priority
         if target is not None:
-            self.deaths.exit_signal(target, process.pid, reason, by_link=False)
+            self.deaths.exit_signal(target, process.pid, reason, by_link=False, urgent=urgent)
             if not process.alive and self.scheduler.current is process:
                 raise asyncio.CancelledError
 

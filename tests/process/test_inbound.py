@@ -154,6 +154,22 @@ async def test_priority_is_for_priority_aliases(runtime: Runtime, here: Process)
     assert await waiting == 9
 
 
+async def test_a_trapped_priority_exit_is_a_priority_message(
+    runtime: Runtime, here: Process
+) -> None:
+    plain, urgent = runtime.alias(here, reply=True), runtime.alias(here, priority=True)
+    control(runtime, c.SendSender(THERE, here.pid), 1)
+    control(runtime, c.AltactSend(1 | 4 | 16, THERE, plain), atom.a)
+    control(runtime, c.AltactSend(1 | 4 | 16, THERE, urgent), atom.b)
+    control(runtime, c.AltactSend(4 | 16, THERE, urgent), atom.c)
+    control(runtime, c.AltactSend(1 | 16, THERE, here.pid), atom.d)
+    runtime.exit(runtime.main, urgent, atom.e, priority=True)
+    runtime.exit(runtime.main, here.pid, atom.f, priority=True)
+    control(runtime, c.AliasSend(THERE, plain), 2)  # an exit does not use up a reply alias
+    seen = [message if type(message) is int else message[2] for message in messages(here)]
+    assert seen == [atom.b, atom.e, 1, atom.a, atom.c, atom.d, atom.f, 2]
+
+
 # --------------------------------------------------------------------------- exits and links
 
 

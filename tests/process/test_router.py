@@ -202,11 +202,13 @@ async def test_to_the_alias_of_another_node(runtime: Runtime, out: Recorder) -> 
     runtime.send(main, far, 1)
     runtime.send(main, far, 2, priority=True)
     runtime.exit(main, far, atom.bye)
+    runtime.exit(main, far, atom.bye, priority=True)
     runtime.send(main, ("name", FAR), 3)
     assert out.take() == [
         (c.AliasSend(main.pid, far), 1),
         (c.AltactSend(1 | 4, main.pid, far), 2),
         (c.AltactSend(4 | 16, main.pid, far), atom.bye),
+        (c.AltactSend(1 | 4 | 16, main.pid, far), atom.bye),
         (c.RegSend(main.pid, Atom("name")), 3),
     ]
     mine = runtime.alias(runtime.spawn(None, trap_exit=True))
