@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from pynode.errors import (
         NO_REPLY,
+        AlreadyStarted,
         CallExit,
         CallingSelf,
         CallTimeout,
@@ -138,6 +139,7 @@ __version__ = "0.1.0"
 __all__ = [
     "NO_REPLY",
     "Agent",
+    "AlreadyStarted",
     "Answer",
     "Atom",
     "BitString",
@@ -275,6 +277,7 @@ _HOMES = {
         "Timeouts",
     ),
     "errors": (
+        "AlreadyStarted",
         "CallExit",
         "CallTimeout",
         "CallingSelf",

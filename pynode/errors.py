@@ -56,6 +56,7 @@ from pynode.shown import shown
 
 __all__ = [
     "NO_REPLY",
+    "AlreadyStarted",
     "CallExit",
     "CallTimeout",
     "CallingSelf",
