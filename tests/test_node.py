@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,32 @@ def test_a_node_in_a_thread_serves_while_the_program_computes(epmd_port: int) ->
     with pytest.raises(NodeDown):
         _ = thread.node
     thread.stop()
+
+
+def test_a_node_in_a_thread_ticks_and_answers_while_the_program_computes(epmd_port: int) -> None:
+    """The program says nothing to the second node meanwhile, which the first one calls."""
+    options: dict[str, Any] = {"cookie": "test", "epmd_port": epmd_port, "net_ticktime": 0.8}
+    with (
+        Node.in_thread("one@localhost", **options) as one,
+        Node.in_thread("two@localhost", **options) as two,
+    ):
+        two.start(Counter, 10, name="counter")
+        one.connect(two.name)
+        net = two.node.net
+        answers: list[Any] = []
+
+        def ask() -> None:
+            answers.append(one.call(("counter", "two@localhost"), atom.bump))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and (not answers or net.counters()["ticks_out"] < 3):
+            sum(range(1000))
+        asking.join()
+        assert answers == [11]
+        assert net.counters()["ticks_out"] >= 3
+        assert net.counters()["connections_down"] == 0
 
 
 def test_a_node_in_a_thread_that_cannot_start_raises_and_leaves_no_thread(epmd_port: int) -> None:
