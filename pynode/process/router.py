@@ -73,15 +73,24 @@ class Router:
     def encode(self, node: Atom, term: Any) -> bytes:
         """Encode a payload for ``node``; native records only where it has agreed to them.
 
+        Before there is a connection nothing is agreed.
+
         Raises:
             EncodeError: ``term`` has no external form there.
         """
         try:
             return encode_payload(term)
         except EncodeError:
-            if not self.agreed_flags(node) & _NATIVE_RECORDS:
-                raise
-            return encode_payload(term, records=True)
+            encoded = encode_payload(term, records=True)
+            flags = self.agreed_flags(node)
+            if flags & _NATIVE_RECORDS:
+                return encoded
+            problem = (
+                f"{node} has not agreed to native records (NATIVE_RECORDS; OTP 29 does)"
+                if flags
+                else f"there is no connection to {node} that agrees to native records; connect first"
+            )
+            raise EncodeError(problem) from None
 
     def agreed_flags(self, node: Atom) -> int:
         """Return the flags of the connection to ``node``; 0 where there is none."""

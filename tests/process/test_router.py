@@ -185,7 +185,12 @@ async def test_native_records_where_they_are_agreed(runtime: Runtime, out: Recor
     runtime.send(main, THERE, record)
     assert out.take()[0][1] == record
     out.flags = OUR_FLAGS & ~Flag.NATIVE_RECORDS
-    with pytest.raises(EncodeError):
+    with pytest.raises(EncodeError, match=r"far@host has not agreed to .*NATIVE_RECORDS"):
+        runtime.send(main, THERE, [record])
+    with pytest.raises(EncodeError, match="object"):
+        runtime.send(main, THERE, [record, object()])
+    out.flags = 0
+    with pytest.raises(EncodeError, match="no connection to far@host"):
         runtime.send(main, THERE, record)
     process = runtime.spawn(None)
     runtime.link(process, THERE)
