@@ -80,3 +80,39 @@ def test_a_role_that_fails_is_told_and_counted() -> None:
     assert "FAILED: node2: role: failed: no: ValueError: unknown command 'no'" in done.stdout
     assert "0 of 6 lines came" in done.stdout
     assert "FAILED" in done.stdout.splitlines()[-3]
+
+
+def imported(code: str) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` with the demo imported as ``demo``."""
+    path = f"import sys; sys.path.insert(0, {str(DEMO.parent)!r}); import _demo as demo\n"
+    return subprocess.run(
+        [sys.executable, "-c", path + code], stdout=subprocess.PIPE, text=True, check=False
+    )
+
+
+def test_all_has_the_mixed_ones_in_both_orders() -> None:
+    done = imported(
+        "import json; print(json.dumps([[run.roles, run.first] for run in demo.planned(True)]));"
+        "print(len(demo.planned(True)) * len(demo.expected()))"
+    )
+    plan, lines = done.stdout.splitlines()
+    assert int(lines) == 84
+    runs = [(tuple(roles.values()), first) for roles, first in json.loads(plan)]
+    assert len(set(runs)) == len(runs) == 14
+    orders: dict[tuple[str, ...], set[str]] = {}
+    for mix, first in runs:
+        orders.setdefault(mix, set()).add(first)
+    assert orders.pop(("python",) * 3) == {"python"}
+    assert orders.pop(("elixir",) * 3) == {"beam"}
+    assert list(orders.values()) == [{"beam", "python"}] * 6
+
+
+@pytest.mark.beam
+@pytest.mark.parametrize("mix", ["python elixir python", "elixir python elixir"])
+def test_python_up_first(mix: str) -> None:
+    done = imported(
+        f"run = demo.Run(dict(zip(demo.NODES, {mix.split()!r})), 'python'); run.play(print); "
+        "print(run.error, file=sys.stderr); sys.exit(not run.ok)"
+    )
+    assert done.returncode == 0, done.stdout
+    assert len(shown(done.stdout)) == 6
