@@ -23,6 +23,7 @@
     |   +-- HandshakeError                  bytes or a status that have no place in the handshake
     |   +-- ConnectTimeout(TimeoutError)    a step took longer than its deadline
     |   +-- ConnectionAborted               the connection was closed while it was being set up
+    +-- DiscoveryError                      a place to look for nodes cannot be looked at
     +-- NodeDown                            the node is not running (not started, or stopped)
     +-- PeerBusy                            a peer's queue is above ``Limits.peer_queue_bytes``
     +-- ProcessDead                         a process that has ended cannot act, nor receive
@@ -66,6 +67,7 @@ __all__ = [
     "ConnectionAborted",
     "CookieError",
     "DecodeError",
+    "DiscoveryError",
     "EncodeError",
     "EpmdError",
     "Exit",
@@ -209,6 +211,18 @@ class ConnectTimeout(ConnectError, TimeoutError):
 
 class ConnectionAborted(ConnectError):
     """The peer, or this node's own :meth:`stop`, closed the connection during set-up."""
+
+
+class DiscoveryError(PynodeError):
+    """``source`` (an EPMD, a file, a name in the DNS) has not said which nodes there are."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source: Final = source
+        self.problem: Final = problem
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.problem}"
 
 
 # --------------------------------------------------------------------------- node and processes

@@ -29,6 +29,7 @@ from pynode.config import (
     has_long_host,
     nameless_host,
 )
+from pynode.discovery import Discovery
 from pynode.dist.flags import offered
 from pynode.errors import ConfigError, NodeDown
 from pynode.net import Net
@@ -43,6 +44,7 @@ from pynode.thread import NodeThread
 
 if TYPE_CHECKING:
     from pynode.behaviours.names import ServerName, ServerRef
+    from pynode.discovery import Strategy
     from pynode.dist.seam import Peer
     from pynode.process.body import Body, CoroutineFunction
     from pynode.services.global_ import Global
@@ -185,6 +187,7 @@ class Node:
         self._net: Net | None = None
         self._runtime: Runtime | None = None
         self._services: Services | None = None
+        self._discoveries: list[Discovery] = []
         self._stopping: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -272,7 +275,9 @@ class Node:
         self._stopping.result()
 
     async def _tear_down(self) -> None:
-        services, self._services = self._services, None
+        services, self._services = self._services, None  # nothing new begins
+        for discovery in self._discoveries:
+            await discovery.stop()
         if services is not None:
             await services.stop()
         if self._runtime is not None:
@@ -440,6 +445,22 @@ class Node:
             case "known":
                 return [self.name, *self.net.known()]
         raise ValueError(f"kind is visible, hidden, connected, this or known, not {kind!r}")
+
+    def discover(self, *strategies: Strategy, interval: float | None = 5.0) -> Discovery:
+        """Look for nodes and connect to them, every ``interval`` seconds until the node stops.
+
+        The strategies are those of :mod:`pynode.discovery`, or the program's own.
+
+        Args:
+            strategies: where to look; all are asked in each round.
+            interval: seconds from the end of a round to the next; None: one round.
+
+        Raises:
+            NodeDown: the node is not running.
+        """
+        discovery = Discovery(self.net, strategies, interval=interval)
+        self._discoveries.append(discovery)
+        return discovery
 
     def set_cookie(self, node: Atom | str, cookie: str | bytes) -> None:
         """Use ``cookie`` with ``node`` from the next connection on (``set_cookie/2``)."""

@@ -28,6 +28,7 @@ LAYERS = [
     {"process"},
     {"behaviours"},
     {"services"},
+    {"discovery"},
     {"node", "thread"},
     {"pubsub", "phoenix"},
     {"mesh"},
