@@ -11,6 +11,7 @@ import socket
 import stat
 import string
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ __all__ = [
     "Timeouts",
     "find_cookie",
     "find_dist_port",
+    "find_epmd_listen",
     "find_epmd_port",
     "full_name",
     "has_long_host",
@@ -177,6 +179,24 @@ def find_epmd_port() -> int:
         ConfigError: the variable holds no port.
     """
     return _port_of("ERL_EPMD_PORT") or 4369
+
+
+def find_epmd_listen() -> tuple[str, ...] | None:
+    """Return the addresses of the environment variable ``ERL_EPMD_ADDRESS``, None without one.
+
+    They are for the daemon: where an embedded EPMD listens beside loopback; commas or blanks
+    stand between them.
+
+    Raises:
+        ConfigError: one of them is no IP address.
+    """
+    words = os.environ.get("ERL_EPMD_ADDRESS", "").replace(",", " ").split()
+    for word in words:
+        try:
+            ip_address(word)
+        except ValueError:
+            raise ConfigError(f"ERL_EPMD_ADDRESS has {word!r}, which is no IP address") from None
+    return tuple(words) or None
 
 
 def find_dist_port() -> int | None:

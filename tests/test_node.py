@@ -338,6 +338,12 @@ def test_options_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("ERL_EPMD_PORT", "no")
     with pytest.raises(ConfigError, match="ERL_EPMD_PORT"):
         Node("py@host", cookie="c")
+    monkeypatch.setenv("ERL_EPMD_PORT", "4370")
+    assert Node("py@host", cookie="c").config.epmd_port == 4370
+    assert Node("py@host", cookie="c").config.epmd_listen is None
+    monkeypatch.setenv("ERL_EPMD_ADDRESS", "10.0.0.1, ::1,localhost")
+    with pytest.raises(ConfigError, match="ERL_EPMD_ADDRESS has 'localhost'"):
+        Node("py@host", cookie="c")
 
 
 def test_where_the_cookie_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -365,6 +371,15 @@ def test_where_the_cookie_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         Node("py@host", cookie_file=mine)
     with pytest.raises(ConfigError, match="absent"):
         Node("py@host", cookie_file=tmp_path / "absent")
+
+
+async def test_the_embedded_epmd_listens_where_the_environment_says(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERL_EPMD_ADDRESS", "127.0.0.3,127.0.0.2")
+    async with Node("py@localhost", **options) as node:
+        assert node.net.epmd is not None
+        assert sorted(node.net.epmd.addresses()) == ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 
 
 async def test_a_str_is_no_global_name(options: dict[str, Any]) -> None:
