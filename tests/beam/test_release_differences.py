@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -217,9 +216,8 @@ async def test_priority_messages_to_a_beam(beam: Any, py_node: Any) -> None:
 
 # --------------------------------------------------------------------------- native records
 
-RECORD = Record(
-    atom.shop, atom.order, True, ((atom.id, 7), (atom.items, [b"tea", (1, 2.5)]), (atom.note, None))
-)
+FIELDS = ((atom.id, 7), (atom.items, [b"tea", (1, 2.5)]), (atom.note, None))
+RECORD, HIDDEN = (Record(atom.shop, atom.order, exported, FIELDS) for exported in (True, False))
 
 
 async def test_native_records_go_where_they_are_agreed(beam: Any, py_node: Any) -> None:
@@ -231,18 +229,16 @@ async def test_native_records_go_where_they_are_agreed(beam: Any, py_node: Any) 
         echo = await ex.aeval(ECHO)
         if agreed(node, ex) & Flag.NATIVE_RECORDS:
             assert ex.otp_release >= 29
-            for term in (
-                RECORD,
-                [{b"key": RECORD}, (RECORD, RECORD)],
-                replace(RECORD, exported=False),
-            ):
+            terms: list[Any] = [RECORD, [{b"key": RECORD}, (RECORD, HIDDEN)]]
+            for term in terms:
                 node.send(echo, (node.main.pid, term))
                 _, back = await receives(node.main, lambda m: m[0] == echo)
                 assert identical(back, term)
             return
         assert ex.otp_release < 29
         refused = f"{ex.name} has not agreed to native records"
-        for term in (RECORD, [{b"key": (1, RECORD)}]):
+        terms = [RECORD, [{b"key": (1, HIDDEN)}]]
+        for term in terms:
             with pytest.raises(EncodeError, match=refused):
                 node.send(echo, (node.main.pid, term))
             with pytest.raises(EncodeError, match=refused):
