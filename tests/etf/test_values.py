@@ -95,7 +95,7 @@ def test_what_is_taken(value: Any, term: Any) -> None:
         Reference(NODE, 1, (2**32,)),
         Reference(NODE, 2**32, (1,)),
     ],
-    ids=lambda value: repr(value)[:30],
+    ids=lambda value: repr(value).partition(" object at ")[0][:30],  # the same in every run
 )
 def test_what_is_refused(value: Any) -> None:
     for term in (value, [value], (1, value), {1: value}, [1, [value]], ImproperList([1], (value,))):
