@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from pynode.etf import decode, encode
+from pynode.etf import _pure_encoder, decode, encode
 from pynode.terms import (
     ImproperList,
     OpaqueFun,
@@ -80,6 +81,27 @@ def test_encode_and_decode(shape: str) -> None:
     wires = encode(small), encode(large)
     assert steps(lambda: encode(large)) < 10 * steps(lambda: encode(small))
     assert steps(lambda: decode(wires[1])) < 10 * steps(lambda: decode(wires[0]))
+
+
+def test_the_length_of_a_fun_is_not_counted_anew_at_each_depth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the interpreter does in one step can be quadratic too."""
+    parts = 0
+
+    def counting(values: Iterable[int]) -> int:
+        nonlocal parts
+        found = list(values)
+        parts += len(found)
+        return builtins.sum(found)
+
+    monkeypatch.setattr(_pure_encoder, "sum", counting, raising=False)
+    counted = []
+    for depth in (100, 800):
+        parts = 0
+        _pure_encoder.encode(deep_funs(depth))
+        counted.append(parts)
+    assert 0 < counted[1] < 10 * counted[0]
 
 
 @pytest.mark.parametrize("work", [copy_term, sort_key, to_text, format_erlang])
