@@ -491,6 +491,103 @@ def test_what_a_beam_understands(line: Line) -> None:
     assert line.eval("node()") == line.connection.peer.name  # type: ignore[union-attr]
 
 
+def test_trace_tokens_of_a_beam(line: Line) -> None:
+    """Those beside the ones above: of sends to an alias, of requests to spawn and their replies."""
+    me = line.pid(1)
+    assert line.connection is not None
+    alias = Reference(me.node, me.creation, (7, 8, 9))
+    worker = line.eval(
+        "spawn(fun() -> A = receive X -> X end, seq_trace:set_token(label, 17), A ! traced, "
+        "spawn_request(node(From), m, f, [], []), receive {spawn_reply, _, _, _} -> ok end end)"
+    )
+    line.send(me, c.Send(worker), alias)
+    message, _ = line.until(lambda _, t: t == atom.traced)
+    assert message.token[1] == 17
+    assert type(message) is (
+        c.AltactSend if line.connection.flags & Flag.ALTACT_SIG else c.AliasSend
+    )
+    message, _ = line.until(lambda m, _: isinstance(m, c.SpawnRequest) and m.token is not None)
+    assert message.token[1] == 17
+    reply = c.SpawnReply(message.request, message.from_, 0, atom.refused, message.token)
+    ref = Reference(me.node, me.creation, (1, 1, 1))
+    line.send(me, c.Monitor(me, worker, ref))
+    line.send(me, reply)
+    message, _ = line.until(lambda m, _: isinstance(m, c.MonitorExit) and m.ref == ref)
+    # Our request is answered under its token.
+    token = (0, 18, 1, me, 0)
+    request = c.SpawnRequest(ref, me, me, (atom.erlang, atom.send, 2), [], token)
+    line.send(me, request, [me, atom.from_there])
+    message, _ = kind_of(line, c.SpawnReply)
+    assert message.token[1] == 18
+    message, _ = line.until(lambda _, t: t == atom.from_there)
+    assert message.token[1] == 18
+
+
+def test_trace_tokens_that_a_beam_understands(line: Line) -> None:
+    me = line.pid(1)
+    token = (0, 17, 1, me, 0)
+    pid: Pid = line.eval(
+        "spawn(fun() -> process_flag(trap_exit, true), link(From), From ! {alias, alias()}, "
+        "(fun L() -> receive X -> From ! {got, X, element(2, seq_trace:get_token(label))}, L() "
+        "end end)() end)"
+    )
+    _, (_, alias) = line.until(lambda _, t: type(t) is tuple and t[0] == atom.alias)
+
+    def got(term: Any) -> None:
+        line.until(lambda _, t: t == (atom.got, term, 17))
+
+    line.send(me, c.Send(pid, token), atom.one)
+    got(atom.one)
+    line.send(me, c.AliasSend(me, alias, token), atom.two)
+    got(atom.two)
+    line.send(me, c.AltactSend(7, me, alias, token), atom.three)
+    got(atom.three)
+    line.send(me, c.Exit2(me, pid, (atom.by, atom.us), token))
+    got((atom.EXIT, me, (atom.by, atom.us)))
+    line.send(me, c.Exit(me, pid, (atom.link, atom.ended), token))
+    got((atom.EXIT, me, (atom.link, atom.ended)))
+
+
+def test_an_unlink_that_is_acknowledged(line: Line) -> None:
+    """The BEAM links again, and our exit counts; the earlier one, under way meanwhile, does not."""
+    me = line.pid(1)
+    pid: Pid = line.eval(
+        "spawn(fun() -> link(From), unlink(From), receive go -> link(From) end, "
+        "From ! linked, receive after infinity -> ok end end)"
+    )
+    message, _ = kind_of(line, c.UnlinkId)
+    line.send(me, c.Exit(me, pid, atom.too_late))
+    line.send(me, c.UnlinkIdAck(message.id, me, pid))
+    ref = Reference(me.node, me.creation, (1, 2, 3))
+    line.send(me, c.Monitor(me, pid, ref))
+    line.signals.clear()
+    line.send(me, c.SendSender(me, pid), atom.go)
+    line.until(lambda _, t: t == atom.linked)
+    assert kind_of(line, c.Link)[0] == c.Link(pid, me)
+    line.send(me, c.Exit(me, pid, atom.in_time))
+    message, payload = line.until(lambda m, _: isinstance(m, c.MonitorExit))
+    assert atom.in_time in (message.reason, payload)
+
+
+def test_links_without_identifiers(beam: Beam) -> None:
+    """UNLINK, for a peer that has no UNLINK_ID: only nodes before OTP 26 talk to one."""
+    with Line.dial(beam, local_node("unlinks", hidden=True, without=int(Flag.UNLINK_ID))) as line:
+        try:
+            line.shake()
+        except NotAllowed:
+            pytest.skip("this release insists on UNLINK_ID")
+        me = line.pid(1)
+        pid: Pid = line.eval(
+            "spawn(fun() -> link(From), unlink(From), "
+            "receive {links, A} -> A ! process_info(self(), links) end end)"
+        )
+        assert kind_of(line, c.Unlink)[0] == c.Unlink(pid, me)
+        line.send(me, c.Link(me, pid))
+        line.send(me, c.Unlink(me, pid))
+        line.send(me, c.SendSender(me, pid), (atom.links, me))
+        line.until(lambda _, t: t == (atom.links, []))
+
+
 def short(pid: Pid) -> str:
     """Return what list_to_pid of the pid's own node reads."""
     return f"<0.{pid.id}.{pid.serial}>"
