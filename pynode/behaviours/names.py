@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from pynode.behaviours.words import ALREADY_STARTED, GLOBAL, NOPROC, VIA
 from pynode.errors import AlreadyStarted, NameError_, NoProcess
+from pynode.shown import shown
 from pynode.terms import Atom, Pid, Reference
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _as_atom(name: Any) -> Atom:
         return name
     if isinstance(name, str):
         return Atom(name)
-    raise TypeError(f"a name is a str or an Atom, not {name!r}")
+    raise TypeError(f"a name is a str or an Atom, not {shown(name)!r}")
 
 
 def _local(runtime: Runtime, dest: Any) -> Target | Atom:
@@ -86,7 +87,7 @@ def _local(runtime: Runtime, dest: Any) -> Target | Atom:
         return _as_atom(dest)
     raise TypeError(
         "a server is a Pid, a name, (name, node), ('global', name) or ('via', module, name), "
-        f"not {dest!r}"
+        f"not {shown(dest)!r}"
     )
 
 

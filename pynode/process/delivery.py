@@ -13,6 +13,7 @@ from pynode.dist import control as c
 from pynode.errors import NameError_, NodeDown, ProcessDead
 from pynode.process.mailbox import Mailbox
 from pynode.process.names import as_atom
+from pynode.shown import shown
 from pynode.terms import Atom, ImproperList, Pid, Reference, copy_term, to_text
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Delivery:
         self, process: Process, dest: tuple[Atom | str, Atom | str], message: Any, priority: bool
     ) -> None:
         if len(dest) != 2:
-            raise TypeError(f"{dest!r} is not (name, node)")
+            raise TypeError(f"{shown(dest)!r} is not (name, node)")
         name, node = as_atom(dest[0]), as_atom(dest[1])
         if node == self.node_name:
             message = copy_term(message)
@@ -216,4 +217,6 @@ def _sender_of(dest: Any) -> Callable[..., None]:
     for kind in (str, tuple):
         if isinstance(dest, kind):
             return _SENDERS[kind]
-    raise TypeError(f"a message goes to a pid, a name, (name, node) or an alias, not to {dest!r}")
+    raise TypeError(
+        f"a message goes to a pid, a name, (name, node) or an alias, not to {shown(dest)!r}"
+    )

@@ -159,3 +159,13 @@ async def test_a_reply_that_is_no_term_is_the_servers_fault(runtime: Runtime) ->
     with pytest.raises(CallExit):
         await gen.call(runtime.main, pid, 1, DEADLINE)
     assert not runtime.is_alive(pid)
+
+
+@pytest.mark.parametrize(
+    "address", [nested(5000), (nested(5000), 1), (1, nested(5000)), (10**6000, 1)], ids=range(4)
+)
+async def test_a_caller_whose_address_cannot_be_printed(runtime: Runtime, address: Any) -> None:
+    pid = await start(runtime, Echo)
+    for tag in (atom("$gen_call"), SYSTEM):
+        runtime.send(runtime.main, pid, (tag, (address, 1), atom.get_state))
+    assert await gen.call(runtime.main, pid, 1, DEADLINE) == 1
