@@ -86,8 +86,8 @@ class Rex(Service):
                 self._spawn_call(lambda result: self.send(sender, (_REX, result)), request)
 
     def _broadcast(self, name: Any, message: Any) -> Any:
-        """Send to a registered process; return what ``sbcast`` answers."""
-        if isinstance(name, Atom):
+        """Send to a registered process if policy lets everybody; return what ``sbcast`` answers."""
+        if isinstance(name, Atom) and self._allows(Action.SEND, name):
             try:
                 self.send(name, message)
             except NameError_:
@@ -97,15 +97,19 @@ class Rex(Service):
         return atom.nonexisting_name, name
 
     async def _evaluate(self, process: Process, module: Any, function: Any, args: Any) -> Outcome:
-        """Run a function if policy lets everybody who is connected run it.
+        """Run a function if policy lets everybody run it."""
+        target = (module, function, len(args) if isinstance(args, list) else -1)
+        if not self._allows(Action.SPAWN, target):
+            return Outcome(ERROR, atom.notsup)
+        return await evaluate(process, module, function, args)
+
+    def _allows(self, action: Action, target: Any) -> bool:
+        """Ask policy on behalf of everybody who is connected.
 
         A message does not tell which peer it came from, and the pid in it may be made up.
         """
-        target = (module, function, len(args) if isinstance(args, list) else -1)
-        for peer in self.runtime.nodes.connected():
-            if not self.runtime.inbound.allowed(peer, Action.SPAWN, target):
-                return Outcome(ERROR, atom.notsup)
-        return await evaluate(process, module, function, args)
+        allowed = self.runtime.inbound.allowed
+        return all(allowed(peer, action, target) for peer in self.runtime.nodes.connected())
 
     def _spawn_call(self, answer: Any, request: Any) -> None:
         _, module, function, args, leader = request

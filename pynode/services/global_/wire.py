@@ -30,6 +30,8 @@ VERSION: Final = 8
 VERIFY_CONNECT: Final = 8
 #: From here on ``lost_connection`` and ``remove_connection``, and versions beside node names.
 PREVENT_PARTITIONS: Final = 7
+#: Nodes in one message; a full mesh ends long before.
+MOST_NODES: Final = 4096
 #: Below this the lockers talk to one another directly; no release for 15 years has.
 OLDEST: Final = 6
 
@@ -92,10 +94,13 @@ def parse_known(term: Any) -> KnownNodes:
     """Read ``[Node | {Node, Version}]``.
 
     Raises:
-        Malformed: it is something else.
+        Malformed: it is something else, or more than any cluster has: each is connected to.
     """
     result: KnownNodes = []
-    for item in _items(term):
+    items = _items(term)
+    if len(items) > MOST_NODES:
+        raise Malformed(term)
+    for item in items:
         match item:
             case Atom():
                 result.append((item, 0))
