@@ -88,7 +88,7 @@ class Router:
             problem = (
                 f"{node} has not agreed to native records (NATIVE_RECORDS; OTP 29 does)"
                 if flags
-                else f"there is no connection to {node} that agrees to native records; connect first"
+                else f"no connection to {node} agrees to native records yet; connect first"
             )
             raise EncodeError(problem) from None
 
