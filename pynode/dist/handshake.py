@@ -163,6 +163,8 @@ _BY_TEXT: Final = {s.value.encode(): s for s in Status if s is not Status.NAMED}
 _LONGEST_MESSAGE: Final = 0xFFFF  # what two length bytes can say; four may not say more
 _MOST_AHEAD: Final = 4 + _LONGEST_MESSAGE  # kept of a peer that does not wait for its turn
 _NAME: Final = struct.Struct(">cQIH")
+#: That of version 5 (OTP 22 and before); the name follows.
+_OLD_NAME: Final = struct.Struct(">cHI")
 _CHALLENGE: Final = struct.Struct(">cQIIH")
 
 
@@ -381,7 +383,8 @@ class Handshake:
         if len(self._in) < head:
             return None
         length = int.from_bytes(self._in[:head], "big")
-        if len(self._in) > head and (length == 0 or self._in[head : head + 1] != tag):
+        is_wrong = len(self._in) > head and (length == 0 or self._in[head : head + 1] != tag)
+        if is_wrong and not self._is_old_name(length):
             self._refuse_bytes()
         if length == 0 or length > _LONGEST_MESSAGE:
             self._refuse_bytes()
@@ -389,7 +392,28 @@ class Handshake:
             return None
         message = bytes(self._in[head : head + length])
         del self._in[: head + length]
+        if message[:1] == b"n" and tag == b"N":
+            self._refuse_old_name(message)
         return message
+
+    def _is_old_name(self, length: int) -> bool:
+        """Return whether a name in the form of version 5 begins: ``n``, Version:16, Flags:32."""
+        head = self._length_bytes
+        begins = self.state is State.AWAIT_NAME and self._in[head : head + 1] == b"n"
+        return begins and length > _OLD_NAME.size
+
+    def _refuse_old_name(self, message: bytes) -> NoReturn:
+        """Name what is missing to a dialler that speaks version 5 of the handshake."""
+        _, version, flags = _OLD_NAME.unpack_from(message)
+        self.peer_name = message[_OLD_NAME.size :].decode("latin-1")
+        self._peer_flags = flags
+        if flags & Flag.HANDSHAKE_23:
+            self._fail(
+                HandshakeError, "it was told that this node speaks no newer handshake than 5"
+            )
+        self._send(b"snot_allowed")
+        lacking = flag_names(missing(flags, MANDATORY_25))
+        self._fail(FlagError, f"it speaks version {version} of the handshake, and lacks {lacking}")
 
     def _refuse_bytes(self) -> NoReturn:
         start = bytes(self._in[:16])

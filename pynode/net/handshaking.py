@@ -12,6 +12,7 @@ import secrets
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from pynode.dist.epmd import DISTRIBUTION_HIGHEST
 from pynode.dist.handshake import (
     DigestAccepted,
     Established,
@@ -26,6 +27,7 @@ from pynode.errors import (
     ConnectError,
     ConnectionAborted,
     ConnectTimeout,
+    FlagError,
     HostError,
     NodeNameError,
     NotAllowed,
@@ -247,6 +249,10 @@ class Dial(Attempt):
                 node=node,
                 timeout=config.timeouts.epmd,
             )
+            if not entry.lowest <= DISTRIBUTION_HIGHEST <= entry.highest:
+                versions = f"{entry.lowest} to {entry.highest}"
+                problem = f"it speaks versions {versions} of the handshake (EPMD says), and not 6"
+                raise FlagError(node, f"{problem}: HANDSHAKE_23 is missing")
             port, by_whom = entry.port, "which EPMD names"
         where = f"port {port} of {endpoint}"
         try:

@@ -353,6 +353,30 @@ def test_a_dialler_that_lacks_a_flag_is_told_and_refused() -> None:
     assert shake.closed
 
 
+OLD_FLAGS = 0x37FBC  # OTP 21's, as far as it needs them; the name comes in another form
+
+
+@pytest.mark.parametrize("cut", [None, 1, 3])
+def test_a_dialler_of_version_5_is_told_and_refused(cut: int | None) -> None:
+    body = b"n\0\5" + OLD_FLAGS.to_bytes(4, "big") + b"old@here"
+    data = len(body).to_bytes(2, "big") + body
+    shake = Handshake.accept(B, 1)
+    last = len(data) - (cut or len(data))
+    for start in range(0, last, cut or 1):
+        assert shake.receive_data(data[start : min(start + (cut or 1), last)]) == []
+    with pytest.raises(FlagError, match=r"version 5 .* lacks .*HANDSHAKE_23") as raised:
+        shake.receive_data(data[last:])
+    assert raised.value.node == "old@here"
+    assert shake.data_to_send() == NOT_ALLOWED
+
+
+def test_the_old_form_of_the_name_from_a_node_that_could_do_better() -> None:
+    flags = OLD_FLAGS | Flag.HANDSHAKE_23
+    body = b"n\0\5" + flags.to_bytes(4, "big") + b"old@here"
+    with pytest.raises(HandshakeError, match="no newer handshake than 5"):
+        Handshake.accept(B, 1).receive_data(len(body).to_bytes(2, "big") + body)
+
+
 def test_an_acceptor_that_lacks_a_flag_is_left() -> None:
     shake = dialled()
     with pytest.raises(FlagError, match="lacks NEW_FLOATS, HANDSHAKE_23"):
@@ -409,7 +433,7 @@ def test_the_cookie_may_come_after_the_status() -> None:
         b"GET / HTTP/1.1\r\n",
         b"\0\0",
         b"\0\x01x",
-        b"\0\x15n",
+        b"\0\7n",
         b"\x16\x03\x01\x02\x00\x01",
         b"\0\x01N",
         name()[:-1][:1] + b"\x14" + name()[2:-1],

@@ -74,11 +74,12 @@ async def make_net(epmd: EpmdServer) -> AsyncIterator[MakeNet]:
 
 
 @pytest.fixture
-def register(epmd: EpmdServer) -> Callable[[str, int], None]:
+def register(epmd: EpmdServer) -> Callable[..., None]:
     """``register("peer", port)``: make EPMD say that a node listens there."""
     numbers = iter(range(1_000_000, 2_000_000))
 
-    def enter(name: str, port: int) -> None:
-        assert epmd.registry.register(NodeEntry(name, port), next(numbers), 100) is not None
+    def enter(name: str, port: int, **more: Any) -> None:
+        entry = NodeEntry(name, port, **more)
+        assert epmd.registry.register(entry, next(numbers), 100) is not None
 
     return enter

@@ -315,6 +315,20 @@ async def test_a_missing_flag(make_net: MakeNet, register: Register) -> None:
     assert "MAP_TAG" in str(error)
 
 
+@pytest.mark.parametrize("versions", [{"highest": 5}, {"lowest": 7, "highest": 8}])
+async def test_another_version_of_the_handshake(
+    make_net: MakeNet, register: Register, versions: dict[str, int]
+) -> None:
+    net = await make_net("me@localhost")
+    async with ScriptServer() as server:
+        register("peer", server.port, **versions)
+        error = await failure(net)
+        assert server.scripts.empty()
+    assert type(error) is FlagError
+    assert "HANDSHAKE_23" in str(error)
+    assert f"to {versions['highest']}" in str(error)
+
+
 async def test_the_peer_hangs_up_on_our_digest(make_net: MakeNet, register: Register) -> None:
     net = await make_net("me@localhost")
     challenge = b"N" + OUR_FLAGS.to_bytes(8, "big") + bytes(8) + b"\x00\x0epeer@localhost"
