@@ -80,6 +80,8 @@ NO_NAME: Final = Atom("nonode@nohost")
 MAX_SEEN: Final = 10_000
 #: What a waiting signal counts beside its payload, in bytes.
 _SIGNAL_BYTES: Final = 64
+#: Hosts whose invented names are remembered; the dialler says which host it is.
+MOST_NAME_HOSTS: Final = 1000
 #: Seconds in which a peer has to go on with its handshake when others wait for its place.
 HANDSHAKE_PATIENCE: Final = 0.5
 #: Refusals that point at a mistake in somebody's set-up, and deserve a warning.
@@ -862,6 +864,8 @@ class Net:
         host = peer.name.name.partition("@")[2]
         creation = (peer.creation + 1) & 0xFFFFFFFF
         self._name_pool.setdefault(host, []).append((peer.name.name, max(creation, 4)))
+        if len(self._name_pool) > MOST_NAME_HOSTS:
+            del self._name_pool[next(iter(self._name_pool))]
 
     # ------------------------------------------------------------------ a name from a peer
 

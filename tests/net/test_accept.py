@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 import pytest
 
@@ -405,6 +406,27 @@ async def test_a_peer_without_a_name_gets_one(make_net: MakeNet) -> None:
         await recorder(net).until_down(name, times=life + 1)
     assert given[0][0].endswith("@localhost")
     assert given[1] == (given[0][0], given[0][1] + 1)
+
+
+async def test_invented_names_are_not_remembered_for_ever(
+    make_net: MakeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pynode.net.net.MOST_NAME_HOSTS", 3)
+    net = await make_net("me@localhost")
+
+    def so_many(kind: str, count: int) -> bool:
+        return len(recorder(net).of(kind)) == count
+
+    for number in range(6):
+        script = await Script.connect(net.port)
+        script.send_name(f"host{number}", flags=OUR_FLAGS | Flag.NAME_ME, creation=0)
+        assert (await script.read())[:7] == b"snamed:"
+        await script.answer_challenge()
+        assert (await script.read())[:1] == b"a"
+        await recorder(net).until(partial(so_many, "up", number + 1))
+        await script.close()
+        await recorder(net).until(partial(so_many, "down", number + 1))
+    assert list(net._name_pool) == ["host3", "host4", "host5"]
 
 
 async def test_stop_closes_handshakes_under_way(make_net: MakeNet) -> None:
