@@ -44,6 +44,27 @@ need_packages() {
         fail "apt-get could not install them. By hand: $by_hand"
 }
 
+# ensure_rabbitmq: there is a RabbitMQ for the tests to start; or else a test is skipped.  The
+# service that comes with it is neither started nor enabled, here or at the next boot.
+ensure_rabbitmq() {
+    local policy=/usr/sbin/policy-rc.d made='' by_hand='sudo apt-get install rabbitmq-server'
+    [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || return 0
+    if ! as_root true; then
+        say "rabbitmq-server is missing: a test is skipped. By hand: $by_hand"
+        return 0
+    fi
+    if [ ! -e "$policy" ]; then
+        made=1
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    # In a shell of its own, so that a failure ends that, and the policy goes again in any case.
+    (need_packages "rabbitmq-server missing" rabbitmq-server) ||
+        say "a test is skipped for want of RabbitMQ"
+    [ -z "$made" ] || as_root rm -f "$policy"
+    as_root env PATH="$PATH:/usr/sbin:/sbin" update-rc.d rabbitmq-server disable >/dev/null 2>&1 || true
+}
+
 # ensure_beam [for-tests]: there is an Erlang and an Elixir, and what else the tests ask of the
 # system: erlang-dev has the headers that the flags are compared with, iproute2 makes the network
 # namespaces, tshark reads the protocol independently.
@@ -65,6 +86,9 @@ ensure_beam() {
     fi
     if [ "${#missing[@]}" -gt 0 ]; then
         need_packages "${missing[*]} missing" "${missing[@]}"
+    fi
+    if command -v dpkg-query >/dev/null && [ "${1:-}" = for-tests ]; then
+        ensure_rabbitmq
     fi
 }
 

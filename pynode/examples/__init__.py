@@ -12,6 +12,8 @@
     a server that computes for long, in a thread of its own
 ``threaded``
     a node for a program that has no event loop
+``rabbitmq``
+    a RabbitMQ broker from the inside: queues, connections, and when it goes down
 ``test_pubsub_cluster``
     tests of a cluster of Elixir and Python, with :mod:`pynode.testing`; the guide is
     ``pynode/guides/testing.md``

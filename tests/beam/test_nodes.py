@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,21 +142,28 @@ async def test_names(beam: MakeBeam, py_node: PyNode) -> None:
 async def test_world(
     beam: MakeBeam, py_node: PyNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".hosts.erlang").write_text("'localhost'.\n'no-such-host.invalid'.\n")
+    hosts = "'localhost'.\n'no-such-host.invalid'.\n"
+    Path(".hosts.erlang").write_text(hosts)
     one = beam("one", language="erlang")
     stranger = beam("stranger", language="erlang", cookie="another")
-    async with py_node("py1") as node, py_node("py2") as second:
-        answering = {one.name, node.name, second.name}
-        assert set(await node.net_adm.world()) == answering
-        assert {node.name, *node.nodes()} == answering
-        assert set(await node.net_adm.world(["localhost"])) == answering
-        assert await node.net_adm.world([]) == []
-        # the same from the BEAM, with Python nodes among those that answer
-        assert set(await one.aeval("net_adm:world()", timeout=20)) == answering
-        assert set(await one.aeval("net_adm:world_list([localhost])", timeout=20)) == answering
-        assert stranger.name not in kinds(one, "connected")
+    # The BEAM writes its own, for it may live in another root.
+    folder = f"/tmp/pynode-world-{os.getpid()}"
+    one.eval(f'ok = file:make_dir("{folder}"), ok = file:set_cwd("{folder}")')
+    one.eval('ok = file:write_file(".hosts.erlang", H)', H=hosts.encode())
+    try:
+        async with py_node("py1") as node, py_node("py2") as second:
+            answering = {one.name, node.name, second.name}
+            assert set(await node.net_adm.world()) == answering
+            assert {node.name, *node.nodes()} == answering
+            assert set(await node.net_adm.world(["localhost"])) == answering
+            assert await node.net_adm.world([]) == []
+            # the same from the BEAM, with Python nodes among those that answer
+            assert set(await one.aeval("net_adm:world()", timeout=20)) == answering
+            assert set(await one.aeval("net_adm:world_list([localhost])", timeout=20)) == answering
+            assert stranger.name not in kinds(one, "connected")
+    finally:
+        one.eval(f'file:set_cwd("/"), file:del_dir_r("{folder}")')
 
 
 async def test_ping_both_ways(beam: MakeBeam, py_node: PyNode) -> None:
