@@ -144,7 +144,7 @@ async def test_world(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     hosts = "'localhost'.\n'no-such-host.invalid'.\n"
-    Path(".hosts.erlang").write_text(hosts)
+    (tmp_path / ".hosts.erlang").write_text(hosts)
     one = beam("one", language="erlang")
     stranger = beam("stranger", language="erlang", cookie="another")
     # The BEAM writes its own, for it may live in another root.
