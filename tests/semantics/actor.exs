@@ -41,6 +41,14 @@ defmodule :semantics do
   end
 
   defp act(:alias, [options]), do: :erlang.alias(options)
+
+  defp act(:call, [dest, request, timeout]) do
+    {:ok, :gen_server.call(dest, request, timeout)}
+  catch
+    :exit, {reason, {:gen_server, :call, _}} -> {:exited, reason}
+  end
+
+  defp act(:cast, [dest, request]), do: :gen_server.cast(dest, request)
   defp act(:cancel_timer, [ref]), do: :erlang.cancel_timer(ref)
   defp act(:demonitor, [ref, options]), do: :erlang.demonitor(ref, options)
   defp act(:exit, [to, reason]), do: ok(:erlang.exit(to, reason))
@@ -56,6 +64,7 @@ defmodule :semantics do
   defp act(:ping, []), do: :pong
   defp act(:read_timer, [ref]), do: :erlang.read_timer(ref)
   defp act(:register, [name]), do: ok(:erlang.register(name, self()))
+  defp act(:reply, [from, term]), do: :gen_server.reply(from, term)
   defp act(:send, [to, message]), do: ok(:erlang.send(to, message))
   defp act(:send_after, [time, to, message]), do: :erlang.send_after(time, to, message)
   defp act(:send_many, [to, count]), do: ok(for(n <- 0..(count - 1), do: send(to, n)))

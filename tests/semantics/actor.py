@@ -7,10 +7,11 @@ all it is told and all it tells are terms, the same actor written in Erlang serv
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from pynode.errors import Exit, NameError_, TermError
+from pynode.behaviours import gen
+from pynode.errors import CallExit, Exit, NameError_, TermError
 from pynode.process import Process, Runtime
 from pynode.process.current import receive, self_, send
 from pynode.terms import Atom, atom
@@ -31,13 +32,27 @@ class Actor:
     def terminated(self, process: Process, reason: Any) -> None:
         return None
 
-    def message(self, process: Process, message: Any) -> None:
+    def message(self, process: Process, message: Any) -> Coroutine[Any, Any, None] | None:
         match message:
+            case (atom.do, asker, ref, atom.call, [dest, request, timeout]):
+                return self.call(process, asker, ref, dest, request, timeout)
             case (atom.do, asker, ref, operation, args) if type(args) is list:
                 self.do(process, asker, ref, str(operation), args)
             case _:
                 self.kept.append(message)
                 self.serve(process)
+        return None
+
+    async def call(
+        self, process: Process, asker: Any, ref: Any, dest: Any, request: Any, timeout: Any
+    ) -> None:
+        """Call, and wait: as on a BEAM, nothing else is done until that is over."""
+        seconds = None if timeout == atom.infinity else timeout / 1000
+        try:
+            result = (atom.ok, await gen.call(process, dest, request, seconds))
+        except CallExit as error:
+            result = (atom.exited, error.reason)
+        process.runtime.send(process, asker, (atom.done, ref, result))
 
     def do(self, process: Process, asker: Any, ref: Any, operation: str, args: list[Any]) -> None:
         if operation == "next":
@@ -133,6 +148,7 @@ def _ok(call: Callable[..., Any]) -> Callable[..., Any]:
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "alias": _alias,
     "cancel_timer": _cancel,
+    "cast": _ok(lambda runtime, process, dest, request: gen.cast(process, dest, request)),
     "demonitor": _demonitor,
     "exit": _ok(lambda runtime, process, to, reason: runtime.exit(process, to, reason)),
     "kept": lambda actor, process: list(actor.kept),
@@ -147,6 +163,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "ping": lambda actor, process: atom.pong,
     "read_timer": _read,
     "register": _ok(lambda runtime, process, name: runtime.register(name, process.pid)),
+    "reply": _ok(lambda runtime, process, caller, term: gen.reply(process, caller, term)),
     "send": _ok(lambda runtime, process, to, message: runtime.send(process, to, message)),
     "send_after": lambda actor, process, milliseconds, to, message: process.runtime.send_after(
         process, milliseconds / 1000, to, message

@@ -17,6 +17,9 @@ from tests.semantics.actor import DO, Actor
 DEADLINE = 10.0
 
 
+INFINITY = Atom("infinity")
+
+
 class Badarg(Exception):
     """The operation raised on the actor's side."""
 
@@ -58,6 +61,10 @@ class Acting:
     def begin(self, operation: str, *args: Any) -> None:
         """Have an operation done, without waiting: for those that end the actor."""
         self._hand.tell(self.pid, operation, *args)
+
+    def call(self, dest: Any, request: Any, timeout: Any = INFINITY) -> Awaitable[Any]:
+        """Begin a call; what is returned gives ``{ok, Reply}`` or ``{exited, Reason}``."""
+        return self._hand.told(self._hand.tell(self.pid, "call", dest, request, timeout))
 
     async def next(self) -> Any:
         """Return the next message that the actor has got, or gets."""
