@@ -311,7 +311,11 @@ class RemoteError(PynodeError):
         self.stack: Final = stack
 
     def __str__(self) -> str:
-        return f"{self.kind}: {shown(self.reason)!r}"
+        text = f"{self.kind}: {shown(self.reason)!r}"
+        match self.stack:
+            case [(module, function, arguments, *_), *_]:  # or their number
+                return f"{text} in {shown((module, function, arguments))!r}"
+        return text
 
 
 class StartError(PynodeError):

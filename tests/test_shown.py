@@ -77,6 +77,7 @@ def test_errors_about_such_terms_have_texts(term: Any) -> None:
         FunctionClause(term),
         ProcessDead(1, term),
         RemoteError("error", term),
+        RemoteError("error", atom.undef, [(term, term, [term], [])]),
         StartError(term),
     ):
         assert str(error)

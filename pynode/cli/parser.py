@@ -58,7 +58,9 @@ def parse(arguments: Sequence[str]) -> Options:
             is one line on stderr (code 2).
     """
     parsers = _parsers()
-    options = parsers[""].parse_args(arguments, namespace=Options())
+    options, unknown = parsers[""].parse_known_args(arguments, namespace=Options())
+    if unknown:  # argparse itself would name the whole command, whose --help has none of them
+        parsers[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     check = COMMANDS[options.command].check
     problem = check(options) if check is not None else None
     if problem is not None:

@@ -86,10 +86,14 @@ class Erpc:
         """Like :meth:`call`, as ``process``."""
         ref = self._runtime.make_ref()
         arguments = [ref, _atom(module), _atom(function), list(args)]
-        with self._runtime.open_spawn(
-            process, _atom(node), _ERPC, _EXECUTE_CALL, arguments, text=text
-        ) as slot:
-            return _result(ref, await slot.wait(timeout))
+        try:
+            with self._runtime.open_spawn(
+                process, _atom(node), _ERPC, _EXECUTE_CALL, arguments, text=text
+            ) as slot:
+                return _result(ref, await slot.wait(timeout))
+        except CallExit as error:
+            called = (atom.erpc, atom.call, [_atom(node), *arguments[1:]])
+            raise type(error)(error.reason, called) from None
 
     def cast(
         self,

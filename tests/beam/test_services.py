@@ -149,10 +149,13 @@ async def test_calls_to_a_beam(beam: Any, py_node: Any) -> None:
             await node.erpc.call(ex.name, "nowhere", "none", [1])
         assert (caught.value.kind, caught.value.reason) == ("error", atom.undef)
         assert caught.value.stack[0][:2] == (atom.nowhere, atom.none)
-        with pytest.raises(CallTimeout):
+        assert str(caught.value) == "error: atom.undef in (atom.nowhere, atom.none, [1])"
+        with pytest.raises(CallTimeout, match="sleep"):
             await node.erpc.call(ex.name, "timer", "sleep", [60_000], timeout=0.05)
-        with pytest.raises(NoConnection):
-            await node.erpc.call("nobody@localhost", "erlang", "node")
+        with pytest.raises(NoConnection, match="nobody@localhost") as lost:
+            await node.rpc.call("nobody@localhost", "erlang", "node")
+        here = [atom("nobody@localhost"), atom.erlang, atom.node, []]
+        assert lost.value.call == (atom.erpc, atom.call, here)
 
 
 async def test_calls_between_python_nodes_and_to_oneself(py_node: Any) -> None:

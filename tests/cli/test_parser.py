@@ -75,6 +75,18 @@ def test_usage_error_is_one_line_and_code_2(
     assert "--help" in output.err
 
 
+def test_an_unknown_option_points_to_the_help_of_its_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse(["publisher", "--hiden"])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "pynode publisher: unrecognized arguments: --hiden (see pynode publisher --help)\n"
+    )
+
+
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
