@@ -33,6 +33,7 @@ from pynode import (
     wait,
 )
 from pynode.testing import Epmd
+from pynode.thread import NodeThread
 
 
 @pytest.fixture
@@ -233,6 +234,55 @@ def test_a_node_in_a_thread_serves_while_the_program_computes(epmd_port: int) ->
     with pytest.raises(NodeDown):
         _ = thread.node
     thread.stop()
+
+
+def test_a_node_in_a_thread_links_watches_and_ends_processes(epmd_port: int) -> None:
+    thread = Node.in_thread("py@localhost", cookie="test", epmd_port=epmd_port)
+    assert repr(thread) == "<NodeThread not started>"
+    with thread:
+        assert repr(thread) == "<NodeThread of <Node py@localhost running>>"
+        assert thread.main.pid == thread.node.main.pid
+        assert thread.creation == thread.node.creation
+        pid, ref = thread.spawn_monitor(_wait_for_ever, name="mute")
+        assert atom.mute in thread.registered()
+        thread.exit(pid, atom.over)
+        assert thread.receive(timeout=5) == (atom.DOWN, ref, atom.process, pid, atom.over)
+        watched = thread.monitor(atom.mute)
+        assert thread.receive(timeout=5)[1] == watched
+        assert thread.demonitor(watched, info=True) is False
+        linked = thread.spawn_link(_wait_for_ever)
+        assert linked in (thread.main.links or {})
+        thread.unlink(linked)
+        assert linked not in (thread.main.links or {})
+        thread.link(linked)
+        assert linked in (thread.main.links or {})
+        thread.unlink(linked)
+        thread.register("linked", linked)
+        thread.unregister("linked")
+        assert thread.whereis("linked") is None
+        counter = thread.start(Counter, 10, name="counter")
+        assert thread.gen_server.call(counter, atom.bump) == 11
+        assert thread.sys.get_state("counter")[atom.count] == 11
+        thread.stop_server("counter")
+        assert thread.whereis("counter") is None
+        assert thread.make_ref() != thread.make_ref()
+        thread.drain(thread.name)
+        thread.set_cookie("other@localhost", "another")
+        thread.monitor_nodes()
+        thread.monitor_nodes(False)
+        thread.monitor_node("nobody@localhost")
+        assert thread.receive(timeout=5) == (atom.nodedown, atom("nobody@localhost"))
+        assert thread.set_net_ticktime(thread.net_ticktime) == atom.unchanged
+        thread.allow(["friend@localhost"])
+        assert thread.allowed() == ["friend@localhost"]
+
+
+def test_a_node_in_a_thread_has_the_words_of_a_node(options: dict[str, Any]) -> None:
+    node = Node("py@localhost", **options)
+    words = {word for word in dir(node) if not word.startswith("_")}
+    # The parts, and what gives objects that live on the node's loop: by ``thread.run``.
+    words -= {"actor", "config", "discover", "in_thread", "net", "runtime", "services", "telemetry"}
+    assert words - set(dir(NodeThread)) == set()
 
 
 def test_a_node_in_a_thread_ticks_and_answers_while_the_program_computes(epmd_port: int) -> None:
