@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynode.discovery.strategies import Found
 from pynode.errors import ConfigError, DiscoveryError
-from pynode.terms import Atom
+from pynode.services.net_adm import node_at
 
 if TYPE_CHECKING:
     from pynode.net import Net
@@ -60,8 +60,16 @@ class _Query:
         self._port = port
         self._timeout = timeout
 
-    def _node(self, host: str) -> Atom:
-        return Atom(f"{self._basename}@{host}")
+    def _found(self, hosts: Iterable[str], problems: Iterable[DiscoveryError] = ()) -> Found:
+        found = Found([], list(problems))
+        for host in dict.fromkeys(hosts):
+            node = node_at(self._basename, host)
+            if node is not None:
+                found.nodes.append(node)
+            else:
+                problem = f"{host[:300]!r} cannot be part of a node's name"
+                found.problems.append(DiscoveryError(str(self), problem))
+        return found
 
     def _resolver(self) -> Any:
         if self._nameservers is None:
@@ -113,15 +121,16 @@ class Dns(_Query):
         answers = await asyncio.gather(
             *(self._ask(kind) for kind in self._records), return_exceptions=True
         )
-        nodes, problems = [], []
+        hosts: list[str] = []
+        problems = []
         for answer in answers:
             if isinstance(answer, DiscoveryError):
                 problems.append(answer)
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                nodes += [self._node(record.address) for record in answer]
-        return Found(nodes, problems)
+                hosts += [record.address for record in answer]
+        return self._found(hosts, problems)
 
 
 class DnsSrv(_Query):
@@ -137,5 +146,4 @@ class DnsSrv(_Query):
     async def find(self, net: Net) -> Found:
         """Ask."""
         records = await self._ask("SRV")
-        hosts = dict.fromkeys(record.target.to_text(omit_final_dot=True) for record in records)
-        return Found([self._node(host) for host in hosts])
+        return self._found(record.target.to_text(omit_final_dot=True) for record in records)

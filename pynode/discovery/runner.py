@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pynode.discovery.strategies import Found, Strategy
 from pynode.errors import ConnectError, DiscoveryError, NodeDown, PynodeError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Discovery"]
 
 _log = logging.getLogger("pynode.discovery")
+#: How many nodes are connected to at a time.
+MOST_AT_ONCE: Final = 32
 
 
 class Discovery:
@@ -44,6 +46,7 @@ class Discovery:
         #: How many rounds are over.
         self.rounds = 0
         self._waiting: list[asyncio.Future[None]] = []
+        self._dialling = asyncio.Semaphore(MOST_AT_ONCE)
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._run(), name=f"pynode-discovery {net.config.name}")
 
@@ -124,7 +127,8 @@ class Discovery:
 
     async def _connect(self, node: Atom) -> Exception | None:
         try:
-            await self._net.connect(node)
+            async with self._dialling:
+                await self._net.connect(node)
         except (ConnectError, NodeDown) as error:
             return error
         return None

@@ -453,6 +453,8 @@ class Handshake:
         parts = split_name(name)
         if parts is None or parts[1] != self.local.name or len(name) > MAX_ATOM_CHARACTERS:
             self._fail(HandshakeError, f"{name!r} is not a name at {self.local.name}")
+        if name == self.peer_name:
+            self._fail(HandshakeError, "it gave us its own name")
         creation = int.from_bytes(rest[2 + length : 6 + length], "big")
         self.local = LocalNode(name, creation, self.local.flags, self.local.long_names)
         self.state = State.AWAIT_CHALLENGE

@@ -12,16 +12,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pynode.dist.local import split_name
 from pynode.errors import ConfigError, ConnectError
 from pynode.net.epmd_client import epmd_names
 from pynode.terms import Atom
+from pynode.terms.atom import MAX_ATOM_CHARACTERS
 
 if TYPE_CHECKING:
     from pynode.config import NodeConfig
     from pynode.net.net import Net
     from pynode.services.net_kernel import NetKernel
 
-__all__ = ["HOSTS_FILE", "NetAdm", "host_file", "names_at"]
+__all__ = ["HOSTS_FILE", "NetAdm", "host_file", "names_at", "node_at"]
 
 HOSTS_FILE: Final = ".hosts.erlang"
 #: One term of the file: an atom or a string, in the forms that a host's name takes.
@@ -72,7 +74,8 @@ def _hosts(text: str, path: Path) -> Iterator[str]:
 async def names_at(net: Net, host: str) -> list[Atom]:
     """Return the nodes that the EPMD of ``host`` knows, named as this node can connect to them.
 
-    With short names, that is the host's name up to its first dot.
+    With short names, that is the host's name up to its first dot.  Names that no node can have
+    are left out.
 
     Raises:
         HostError, EpmdError, ConnectTimeout: as :meth:`NetAdm.names`.
@@ -80,7 +83,15 @@ async def names_at(net: Net, host: str) -> list[Atom]:
     config = net.config
     found = await epmd_names(host, config.epmd_port, timeout=config.timeouts.epmd)
     part = host if config.long_names else host.partition(".")[0]
-    return [Atom(f"{name}@{part}") for name, _ in found]
+    return [node for name, _ in found if (node := node_at(name, part)) is not None]
+
+
+def node_at(name: str, host: str) -> Atom | None:
+    """Return ``name@host``, or None where an EPMD or the DNS says what cannot be a node's name."""
+    full = f"{name}@{host}"
+    if split_name(full) is None or len(full) > MAX_ATOM_CHARACTERS:
+        return None
+    return Atom(full)
 
 
 class NetAdm:

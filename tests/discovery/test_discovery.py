@@ -287,6 +287,15 @@ async def test_what_the_dns_cannot_say(py_node: PyNode, name_server: NameServer)
             await DnsSrv(APP, "app", timeout=0.1, **dns(name_server)).find(node.net)
 
 
+async def test_a_host_too_long_for_a_node_s_name(py_node: PyNode, name_server: NameServer) -> None:
+    target = ".".join(["x" * 60] * 4) + "."
+    name_server.records[APP, "SRV"] = [f"0 50 4369 {target}", "0 50 4369 fine.test."]
+    async with py_node() as node:
+        found = await DnsSrv(APP, "a" * 20, **dns(name_server)).find(node.net)
+        assert found.nodes == [Atom("a" * 20 + "@fine.test")]
+        assert "cannot be part of a node's name" in str(found.problems[0])
+
+
 async def test_a_question_under_way_ends_with_the_node(
     py_node: PyNode, name_server: NameServer
 ) -> None:

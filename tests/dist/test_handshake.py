@@ -266,6 +266,7 @@ def test_who_is_named_how() -> None:
         (b"snamed:\0\x07x@there\0\0\0\1", "not a name at here"),
         (b"snamed:\0\x06\xff@here\0\0\0\1", "not UTF-8"),
         (b"snamed:\0\x06xxhere\0\0\0\1", "not a name at here"),
+        (b"snamed:\0\x06b@here\0\0\0\1", "it gave us its own name"),
         (b"sok", "asked for a name"),
         (b"salive", "asked for a name"),
     ],

@@ -6,8 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from pynode import ConfigError
-from pynode.services.net_adm import host_file
+from pynode import Atom, ConfigError
+from pynode.services.net_adm import host_file, node_at
+
+
+def test_names_that_no_node_can_have() -> None:
+    assert node_at("a", "host") == Atom("a@host")
+    for name, host in [
+        ("", "host"),
+        ("a@b", "host"),
+        ("a", ""),
+        ("a", "h" * 254),
+        ("a" * 255, "h"),
+    ]:
+        assert node_at(name, host) is None
 
 
 def test_hosts_as_erlang_writes_them(tmp_path: Path) -> None:
