@@ -8,6 +8,7 @@ iex> Node.ping(:py@localhost)                  # answered meanwhile
 :pong
 iex> flush()                                   # some seconds later
 {#Reference<0.1.2.3>, 216816}
+{:DOWN, #Reference<0.1.2.3>, :process, #PID<0.150.0>, :normal}
 """
 
 from __future__ import annotations

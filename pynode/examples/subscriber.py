@@ -15,11 +15,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from typing import Any
 
-from pynode import GenEventHandler, Node, atom, charlist
+from pynode import ConnectError, GenEventHandler, Node, atom, charlist
 
 
 class Printer(GenEventHandler, text=True):
@@ -45,5 +44,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         asyncio.run(main())
+    except KeyboardInterrupt:
+        pass
+    except ConnectError as error:
+        sys.exit(str(error))

@@ -105,7 +105,7 @@ def test_calling(beam: Start, example: Example) -> None:
     assert calling.returncode == 0
 
 
-@pytest.mark.parametrize("name", ["calling", "threaded"])
+@pytest.mark.parametrize("name", ["calling", "subscriber", "threaded"])
 def test_nobody_to_call(cluster: Cluster, example: Example, name: str) -> None:
     alone = example(name)
     output = alone.communicate(timeout=30)[0]

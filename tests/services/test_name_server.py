@@ -402,7 +402,9 @@ def test_a_loss_is_not_reported_without(host: Host, option: str) -> None:
     assert THIRD in server.known
 
 
-def test_a_reported_loss_is_passed_on_and_acted_on_once(server: Any, host: Host) -> None:
+def test_a_reported_loss_is_passed_on_and_acted_on_once(
+    server: Any, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
     fourth = Atom("f@h")
     server.known = {PEER: 8, THIRD: 8, fourth: 8}
     report = (atom.lost_connection, PEER, 1, 1, THIRD)
@@ -410,6 +412,7 @@ def test_a_reported_loss_is_passed_on_and_acted_on_once(server: Any, host: Host)
     sent = [entry[1:] for entry in host.done if entry[0] == "send"]
     assert sent == [(THIRD, report), (fourth, report), (THIRD, (atom.remove_connection, ME))]
     assert server.known == {PEER: 8, fourth: 8}
+    assert caplog.messages[-1].endswith(f"overlapping partitions: {PEER} has lost {THIRD}")
     host.done.clear()
     handle_message(server, report)
     assert host.done == []
@@ -424,10 +427,13 @@ def test_if_we_are_the_lost_one_the_reporter_is_asked_to_go(server: Any, host: H
     assert server.known == {THIRD: 8}
 
 
-def test_remove_connection_closes_also_when_both_ask(server: NameServer, host: Host) -> None:
+def test_remove_connection_closes_also_when_both_ask(
+    server: NameServer, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
     server.known = {PEER: 8, THIRD: 8}
     handle_message(server, (atom.remove_connection, THIRD))
     assert ("disconnect", THIRD) in host.done
+    assert caplog.messages[-1].endswith(f"overlapping partitions: {THIRD} asked for it")
     handle_message(server, (atom.lost_connection, PEER, 1, 1, PEER))
     handle_message(server, (atom.remove_connection, PEER))
     assert ("disconnect", PEER) in host.done

@@ -128,7 +128,7 @@ class NameServer(Sessions):
             self.host.disconnect(node)
         else:
             self.host.send(node, (atom.remove_connection, self.node))
-        self._exclude(node, "asked for the end of its connection to")
+        self._exclude(node, "asked for the end of its connection to", f"{reporter} has lost {lost}")
 
     def remove_connection(self, node: Atom) -> None:
         """``{remove_connection, Node}``: that node wants its connection with us closed.
@@ -138,13 +138,13 @@ class NameServer(Sessions):
         """
         if node in self.known or node in self.pending:
             self.host.disconnect(node)
-            self._exclude(node, "disconnected from")
+            self._exclude(node, "disconnected from", f"{node} asked for it")
         elif node in self._removing:
             self.host.disconnect(node)
 
-    def _exclude(self, node: Atom, what: str) -> None:
+    def _exclude(self, node: Atom, what: str, why: str) -> None:
         logger.warning(
-            "global at %s %s %s, to prevent overlapping partitions", self.node, what, node
+            "global at %s %s %s, to prevent overlapping partitions: %s", self.node, what, node, why
         )
         self._remove(node)
         self._removing.add(node)
