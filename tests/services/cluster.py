@@ -554,13 +554,13 @@ class SimActor:
         self.pid = node.new_pid()
 
     def send(self, to: Pid, message: Any) -> None:
-        target = self.node.cluster.connected(self.node.name, to.node)
+        target = self.node.cluster.connect(self.node.name, to.node)
         if target is not None:
             self.node.cluster.send(
                 self.pid, target, to, lambda: target.notices.append((to, message))
             )
 
     def kill(self, pid: Pid) -> None:
-        target = self.node.cluster.connected(self.node.name, pid.node)
+        target = self.node.cluster.connect(self.node.name, pid.node)
         if target is not None:
             self.node.cluster.send(self.pid, target, pid, lambda: self.node.cluster.exit(pid))

@@ -65,6 +65,36 @@ def test_partitions_of_two_join(seed: int) -> None:
     assert len(nodes[0].table()) == 5
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_a_conflict_connects_nodes_before_their_partitions_have_joined(seed: int) -> None:
+    """The method sends to the other process, so its two nodes begin a session of their own.
+
+    It ends by the in_sync of either side, whatever of it is still under way then.
+    """
+    cluster = Cluster(Random(seed))
+    a, b, c, d = nodes = cluster.start("a@left", "b@left", "a@right", "b@right")
+    cluster.connect(a.name, b.name)
+    cluster.connect(c.name, d.name)
+    cluster.settle()
+    own = {repr(node.name): node.spawn() for node in nodes}
+    wanted: list[tuple[Node, Any, Pid, str]] = [
+        (node, node.name, pid, "random_exit_name")
+        for node, pid in zip(nodes, own.values(), strict=True)
+    ]
+    for rivals, method in (((a, d), "random_exit_name"), ((b, d), "notify_all_name")):
+        wanted += [(node, Atom(method), node.spawn(), method) for node in rivals]
+    for node, name, pid, method in wanted:
+        assert cluster.wait(node.register(name, pid, node.methods.term(method))) is True
+    cluster.settle()
+    cluster.connect(a.name, c.name)
+    cluster.settle()
+    check(cluster)
+    assert len(cluster.connections) == 6
+    table = a.table()
+    assert table.pop(repr(atom.random_exit_name)).node == a.name
+    assert table == own
+
+
 NAMES = [charlist("manager"), atom.cache, 1, 1.0, (atom.a, [b"x"])]
 METHODS = ["random_exit_name", "random_notify_name", "notify_all_name", "own"]
 

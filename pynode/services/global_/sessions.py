@@ -119,7 +119,9 @@ class Sessions(State):
         session.his_tag = his_tag
         session.version = min(his_version, VERSION)
         self.host.to_locker((atom.his_the_locker, locker, session.version, his_tag, session.my_tag))
-        if his_version >= VERIFY_CONNECT:
+        # Where he is known by way of others our in_sync is on its way, or there.  Behind it an ack
+        # is a mismatch to OTP 27 and 29, which then delete the names of this node.
+        if his_version >= VERIFY_CONNECT and node not in self.known:
             self.host.send(node, (atom.init_connect_ack, self.node, his_tag, session.my_tag))
         self.pending[node] = his_version
 
@@ -133,6 +135,8 @@ class Sessions(State):
         session = self.sessions.get(node)
         if session is not None and (session.my_tag != my_tag or session.his_tag == his_tag):
             return
+        if session is None and node in self.known:
+            return  # its in_sync, which another process sends, was quicker
         self._send_cancel(node, his_tag)
         self._restart(node)
 
@@ -147,6 +151,8 @@ class Sessions(State):
         started = node in self.sessions
         self._end_session(node)
         self.pending.pop(node, None)
+        if node in self.known:
+            return  # joined by way of others meanwhile: what it has here is the partition's
         # The connection stays, so no DOWN will release what that node's processes held here.
         self.locks.delete_node(node)
         self.names.delete_node(node)
