@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -184,6 +185,21 @@ async def test_the_epmds_of_hosts(py_node: PyNode) -> None:
         assert "is not running" in str(discovery.errors["EPMD of 127.0.0.9"])
     async with py_node() as node, py_node() as other:
         await node.discover(EpmdHosts(), interval=NEVER).round()
+        assert node.nodes() == [other.name]
+
+
+async def test_with_short_names_a_host_ends_at_its_first_dot(
+    py_node: PyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = socket.getaddrinfo
+
+    def getaddrinfo(name: Any, *rest: Any, **options: Any) -> list[Any]:
+        known = "localhost" if name == "localhost.example.org" else name
+        return real(known, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with py_node() as node, py_node() as other:
+        await node.discover(EpmdHosts(["localhost.example.org"]), interval=NEVER).round()
         assert node.nodes() == [other.name]
 
 
