@@ -466,11 +466,11 @@ def test_small_portions_take_linear_time() -> None:
     def seconds(count: int) -> float:
         data = frame(plain(SEND, b"x" * 100)) * count
         b = at_b()
-        start = time.perf_counter()
+        start = time.process_time()
         for i in range(0, len(data), 7):
             b.receive_data(data[i : i + 7], lambda m, p: None)
         assert b.frames_received == count
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(100)
     small = min(seconds(250) for _ in range(3))

@@ -117,18 +117,18 @@ def test_no_buffer_of_the_announced_size_is_made_ahead() -> None:
 def test_linear_in_small_portions() -> None:
     """Doubling the length doubles the time; a quadratic reader takes four times as long.
 
-    The margin of the bound is wide: a shared machine stutters.
+    Of the processor, not of the clock, and with a wide margin: a shared machine stutters.
     """
 
     def seconds(size: int) -> float:
         reader = FrameReader(1 << 30)
         data = frame(bytes(size))
-        start = time.perf_counter()
+        start = time.process_time()
         got = [f for i in range(0, len(data), 16) for f in reader.feed(data[i : i + 16])]
         assert len(got) == 1
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(1 << 16)
     small = min(seconds(1 << 17) for _ in range(3))
-    large = min(seconds(1 << 21) for _ in range(2))
+    large = min(seconds(1 << 21) for _ in range(3))
     assert large < small * 16 * 5
