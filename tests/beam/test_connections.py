@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pynode import Atom, ConfigError, GenServer, Node, NotAllowed, Pid, atom
-from pynode.testing import Beam, eventually, names, receives
+from pynode.testing import Beam, eventually, free_port, names, receives
 
 PyNode = Callable[..., Node]
 MakeBeam = Callable[..., Beam]
@@ -212,7 +212,8 @@ async def test_a_peer_that_starts_again_while_its_connection_lives(
     beam: MakeBeam, py_node: PyNode, hidden: bool
 ) -> None:
     """The first is frozen, as behind a network that is gone; the second is of the same name."""
-    async with py_node("py@127.0.0.2") as node:
+    # A port that no connection is given: the twin listens on the same one, at its own address.
+    async with py_node("py@127.0.0.2", port=free_port()) as node:
         node.main.trap_exit = True
         node.monitor_nodes(node_type="all")
         await node.start(Echo, name="echo")

@@ -98,7 +98,9 @@ async def test_both_ways(
     peer = await net.connect(name)
     assert peer.hidden is (listed == "hidden")
     assert peer.creation == await beam.aeval("erts_internal:get_creation().")
-    assert await beam.aeval(f"nodes({listed}).") == [Atom(ME)]
+    async with asyncio.timeout(PATIENCE):  # it lists us when it has set the connection up
+        while await beam.aeval(f"nodes({listed}).") != [Atom(ME)]:
+            await asyncio.sleep(0.001)
     send(net, name, b"to python", name="main")
     await beam.aeval(ECHO)
     await beam.aeval(f"{{inbox, '{ME}'}} ! <<\"from the beam\">>, ok.")
