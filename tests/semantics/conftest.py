@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,8 +17,8 @@ import pytest
 
 from pynode.node import Node
 from pynode.process import Runtime
-from pynode.terms import Atom, Pid
-from pynode.testing import Beam, Cluster
+from pynode.terms import Atom, Pid, atom, charlist
+from pynode.testing import Beam, Cluster, Release
 from pynode.testing.errors import BeamMissing
 from tests.process.wire import Wire
 from tests.semantics.actor import expose
@@ -35,10 +37,18 @@ class _Nodes:
 
     def beams(self) -> list[Beam]:
         if not self.cluster.beams:
+            code = _compiled(Path(__file__).with_name("semantics.erl"))
             for _ in range(2):
-                beam = self.cluster.beam(hidden=True)
-                beam.eval(Path(__file__).with_name("actor.exs").read_text())
+                beam = self.cluster.beam(language="erlang", hidden=True)
+                beam.rpc("code", "load_binary", [atom.semantics, charlist("semantics.beam"), code])
         return self.cluster.beams
+
+
+def _compiled(source: Path) -> bytes:
+    """Compile with the machine's own Erlang: not every release has a compiler, all load this."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(Release().command("erlc", "-o", folder, str(source)), check=True)
+        return Path(folder, source.stem).with_suffix(".beam").read_bytes()
 
 
 _nodes: list[_Nodes] = []
@@ -131,17 +141,17 @@ async def _beam_side(beam: Beam, hand: Hand) -> AsyncIterator[Side]:
     made: list[Pid] = []
 
     async def make() -> Acting:
-        made.append(await beam.aeval(":semantics.start()"))
+        made.append(await beam.aeval("semantics:start()"))
         return Acting(hand, made[-1])
 
     yield Side(beam.name, make, stale)
-    await beam.aeval("for pid <- pids, do: Process.exit(pid, :kill)", pids=made)
+    await beam.aeval("[exit(Pid, kill) || Pid <- Pids]", Pids=made)
 
 
 async def _lost(beam: Beam, other: Atom) -> None:
     """Wait until ``beam`` has seen the end of its connection too."""
     async with asyncio.timeout(DEADLINE):
-        while await beam.aeval("other in :erlang.nodes(:connected)", other=other):  # noqa: ASYNC110
+        while await beam.aeval("lists:member(N, nodes(connected))", N=other):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 
@@ -172,7 +182,7 @@ async def _beam_beam() -> AsyncIterator[Pair]:
         hand = Hand(node.main)
 
         async def cut() -> None:
-            await one.aeval(":erlang.disconnect_node(other)", other=two.name)
+            await one.aeval("erlang:disconnect_node(N)", N=two.name)
             await _lost(two, one.name)
 
         async with _beam_side(one, hand) as a, _beam_side(two, hand) as b:
