@@ -7,6 +7,7 @@ test and outlive it and its fixtures.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import os
@@ -17,7 +18,19 @@ from collections.abc import AsyncGenerator, Generator
 
 import pytest
 
+from pynode.testing import BeamMissing, Release
+
 _GRACE = 2.0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``elixir`` where the release under test has none."""
+    if item.get_closest_marker("elixir") is None or item.config.getoption("--beam-required"):
+        return
+    with contextlib.suppress(BeamMissing):
+        if Release.find(item.config.getoption("--beam-release")).has("elixir"):
+            return
+    pytest.skip("there is no Elixir in the release")
 
 
 @pytest.fixture(autouse=True)

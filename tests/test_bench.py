@@ -13,6 +13,7 @@ BENCH = Path(__file__).parent.parent / "scripts" / "bench.py"
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_each_row_is_measured_once(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     done = subprocess.run(

@@ -99,7 +99,7 @@ async def test_both_ways(
     assert peer.hidden is (listed == "hidden")
     assert peer.creation == await beam.aeval("erts_internal:get_creation().")
     async with asyncio.timeout(PATIENCE):  # it lists us when it has set the connection up
-        while await beam.aeval(f"nodes({listed}).") != [Atom(ME)]:
+        while await beam.aeval(f"nodes({listed}).") != [Atom(ME)]:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     send(net, name, b"to python", name="main")
     await beam.aeval(ECHO)

@@ -48,6 +48,7 @@ def test_the_python_mix_needs_no_erlang(tmp_path: Path) -> None:
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 @pytest.mark.timeout(300)
 def test_the_eight_mixes(tmp_path: Path) -> None:
     file = tmp_path / "observed.json"
@@ -108,6 +109,7 @@ def test_all_has_the_mixed_ones_in_both_orders() -> None:
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 @pytest.mark.parametrize("mix", ["python elixir python", "elixir python elixir"])
 def test_python_up_first(mix: str) -> None:
     done = imported(

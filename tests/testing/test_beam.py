@@ -210,6 +210,7 @@ def test_a_node_that_does_not_start_says_why(beam: StartBeam) -> None:
         beam("not a name")
 
 
+@pytest.mark.elixir
 def test_a_node_that_is_not_ready_in_time(cluster: Cluster) -> None:
     node = cluster.beam(start=False, arguments=("-eval", "timer:sleep(infinity)"))
     with pytest.raises(BeamTimeout, match="was not ready after"):

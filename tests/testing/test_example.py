@@ -14,6 +14,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_the_worked_example(pytester: pytest.Pytester) -> None:
     arguments = ("-p", "no:cacheprovider", "-p", "no:asyncio")
     result = pytester.runpytest_subprocess(
@@ -27,6 +28,7 @@ NO_INDEX = ("Retrying (Retry(", "Could not fetch URL")
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 @pytest.mark.timeout(300)
 def test_the_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     """Installed with nothing but pytest and hypothesis, in a folder with nothing in it."""

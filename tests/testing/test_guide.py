@@ -55,6 +55,7 @@ def block(*words: str) -> str:
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_its_examples_run(pytester: pytest.Pytester) -> None:
     shop = pytester.mkdir("shop")
     (shop / "lib").mkdir()

@@ -27,6 +27,7 @@ WITHOUT_ERLANG = """
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_the_output_of_each_node_is_in_the_report(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -47,6 +48,7 @@ def test_the_output_of_each_node_is_in_the_report(pytester: pytest.Pytester) -> 
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_how_much_of_the_output_is_in_the_report(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +69,7 @@ def test_how_much_of_the_output_is_in_the_report(
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_how_long_a_node_may_take_to_start(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_fails(beam):\n    beam()\n")
     result = run(pytester, "--beam-timeout", "0.001")
@@ -75,6 +78,7 @@ def test_how_long_a_node_may_take_to_start(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_a_node_that_died_at_the_start_is_in_the_report(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_fails(beam):\n    beam('not a name')\n")
     result = run(pytester)
@@ -107,6 +111,7 @@ def test_a_missing_release_skips_too(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_settings_of_the_ini_file(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nbeam_project = nowhere\nbeam_required = true\n")
     pytester.makepyfile("def test_it(beam):\n    beam()\n")
@@ -122,6 +127,7 @@ def test_the_marker_selects(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_under_xdist(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     pytester.makepyfile(
@@ -139,6 +145,7 @@ def test_under_xdist(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_no_async_plugin_is_needed(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -172,6 +179,7 @@ PYTHON_NODES = """
 
 
 @pytest.mark.beam
+@pytest.mark.elixir
 def test_python_nodes_and_beams_meet(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
