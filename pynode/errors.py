@@ -34,6 +34,7 @@
     |   +-- CallTimeout(TimeoutError)       ``timeout``
     |   +-- CallingSelf                     ``calling_self``
     +-- RemoteError                         a remote call raised; class, reason and stack
+    +-- DeviceError                         an I/O request failed; ``reason``
     +-- FunctionClause                      a callback has no clause for this request
     +-- StartError                          a server did not start; ``reason`` is its ``{error, _}``
     |   +-- AlreadyStarted                  a live process has the name; ``pid``
@@ -53,7 +54,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pynode.shown import shown
+from pynode.shown import cut, shown
 
 __all__ = [
     "NO_REPLY",
@@ -67,6 +68,7 @@ __all__ = [
     "ConnectionAborted",
     "CookieError",
     "DecodeError",
+    "DeviceError",
     "DiscoveryError",
     "EncodeError",
     "EpmdError",
@@ -301,21 +303,69 @@ class RemoteError(PynodeError):
     """A function called on another node raised.
 
     ``kind`` is ``"error"``, ``"throw"`` or ``"exit"``; ``reason`` the term; ``stack`` the
-    stack trace as Erlang gives it (a list, empty where there is none).
+    stack trace as Erlang gives it (a list, empty where there is none), which also stands, line by
+    line, in a note.  ``node`` is where it was, None if that is not known.
+
+    ``exception`` is the name of the exception as its own side writes it (``"ArgumentError"``,
+    ``"MyApp.Error"``, ``"ValueError"``), None where the term stands for none; ``message`` its
+    text.
     """
 
-    def __init__(self, kind: str, reason: Any, stack: Any = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        reason: Any,
+        stack: Any = (),
+        *,
+        node: Any = None,
+        exception: str | None = None,
+        message: str | None = None,
+    ) -> None:
         super().__init__(kind, reason, stack)
         self.kind: Final = kind
         self.reason: Final = reason
         self.stack: Final = stack
+        self.node: Final = node
+        self.exception = exception
+        self._message = message
+
+    @property
+    def message(self) -> str:
+        """What it says: the exception's message, else Erlang's words, else the term."""
+        return f"{shown(self.reason)!r}" if self._message is None else self._message
+
+    def describe(self, exception: str | None, message: str | None) -> None:
+        """Set what only the other node knows: how it names the exception, and its message."""
+        self.exception = exception
+        self._message = message
 
     def __str__(self) -> str:
-        text = f"{self.kind}: {shown(self.reason)!r}"
+        place = "" if self.node is None else f" on {self.node}"
+        if self._message is not None:
+            head = f"{self.exception or self.kind}{place}"
+            return f"{head}: {cut(self._message)}" if self._message else head
+        text = f"{self.kind}{place}: {shown(self.reason)!r}"
         match self.stack:
             case [(module, function, arguments, *_), *_]:  # or their number
                 return f"{text} in {shown((module, function, arguments))!r}"
         return text
+
+
+class DeviceError(PynodeError):
+    """An I/O request could not be carried out; ``reason`` is the term of ``{error, Reason}``.
+
+    ``terminated``: there is no such device any more; ``down`` is then what ended it, such as
+    ``noproc`` or ``noconnection``.
+    """
+
+    def __init__(self, reason: Any, *, down: Any = None) -> None:
+        super().__init__(reason, down)
+        self.reason: Final = reason
+        self.down: Final = down
+
+    def __str__(self) -> str:
+        text = f"I/O device: {shown(self.reason)!r}"
+        return text if self.down is None else f"{text} ({shown(self.down)!r})"
 
 
 class StartError(PynodeError):

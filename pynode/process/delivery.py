@@ -13,6 +13,7 @@ from pynode.dist import control as c
 from pynode.errors import NameError_, NodeDown, ProcessDead
 from pynode.process.mailbox import Mailbox
 from pynode.process.names import as_atom
+from pynode.process.words import IO_REPLY
 from pynode.shown import shown
 from pynode.terms import Atom, ImproperList, Pid, Reference, copy_term, to_text
 
@@ -193,7 +194,7 @@ class Delivery:
     def _is_reply(self, calls: dict[Reference, CallSlot], message: Any) -> bool:
         """Decide the call that a message ``{[alias|Ref], Reply}`` at the pid itself answers."""
         if type(message) is not tuple or len(message) != 2:
-            return False
+            return self._is_io_reply(calls, message)
         tag = message[0]
         if type(tag) is not ImproperList or type(tag.tail) is not Reference:
             return False
@@ -202,6 +203,16 @@ class Delivery:
             return False
         slot.replied(message[1])
         return True
+
+    def _is_io_reply(self, calls: dict[Reference, CallSlot], message: Any) -> bool:
+        """Decide the request that a message ``{io_reply, Ref, Answer}`` answers."""
+        match message:
+            case (word, Reference() as ref, answer) if type(word) is Atom and word == IO_REPLY:
+                slot = calls.get(ref)
+                if slot is not None and slot.tag == ref:
+                    slot.replied(answer)
+                    return True
+        return False
 
 
 _SENDERS: Final[dict[type, Callable[..., None]]] = {

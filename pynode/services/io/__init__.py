@@ -1,0 +1,1 @@
+"""The I/O protocol: group leaders, and the requests that their clients make."""
