@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
 
-__all__ = ["Shown", "shown"]
+__all__ = ["Shown", "cut", "shown"]
 
 #: Nesting, elements of one container, and characters of one leaf and of the whole that are shown.
 _DEPTH: Final = 12
@@ -43,6 +43,11 @@ def shown(term: Any) -> Shown:
     the text before them, the parts (or, as pairs, key and value), and the text behind.
     """
     return Shown(term)
+
+
+def cut(text: str) -> str:
+    """Return the beginning of ``text``, as much of it as of a term is shown."""
+    return text if len(text) <= _CHARACTERS else text[:_CHARACTERS] + _MORE
 
 
 class _Writer:
