@@ -48,10 +48,11 @@ if TYPE_CHECKING:
     from pynode.discovery import Strategy
     from pynode.dist.seam import Peer
     from pynode.process.body import Body, CoroutineFunction
+    from pynode.services.erpc import Erpc
     from pynode.services.global_ import Global
     from pynode.services.net_adm import NetAdm
     from pynode.services.pg import Pg
-    from pynode.services.rpc import Erpc, Rpc
+    from pynode.services.rpc import Rpc
 
 __all__ = ["Node"]
 

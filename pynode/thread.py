@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from pynode.behaviours.clients import AgentClient, Gen, GenEvent, Sys
     from pynode.node import Node
     from pynode.process.process import Process
+    from pynode.services.erpc import Erpc
     from pynode.services.global_ import Global
     from pynode.services.net_adm import NetAdm
     from pynode.services.pg import Pg
-    from pynode.services.rpc import Erpc, Rpc
+    from pynode.services.rpc import Rpc
     from pynode.terms import Atom, Pid, Reference
 
 __all__ = ["BlockingNamespace", "NodeThread"]

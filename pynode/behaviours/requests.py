@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pynode.behaviours.gen import as_gen_has_it, call_exit
 from pynode.behaviours.names import ServerRef, look_up
 from pynode.behaviours.words import CALLING_SELF, GEN_CALL, NOPROC, TIMEOUT
-from pynode.errors import NO_REPLY, CallExit, CallTimeout
+from pynode.errors import NO_REPLY, CallExit, CallTimeout, RemoteError
 from pynode.terms import Atom, Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from pynode.process.calls import CallSlot
@@ -38,7 +38,7 @@ class Request:
         #: The server, as it was given.
         self.dest: Final = dest
         #: What marks the request in a collection.
-        self.label: Final = label
+        self.label = label
         self._slot: CallSlot | None = None
         self._target: Any = None
         self._error: CallExit | None = None
@@ -66,7 +66,7 @@ class Request:
         """
         if not self.done:
             await _first_of([self], timeout)
-        if not self.done:
+        if not self.settled():
             raise CallTimeout(TIMEOUT)
         return self.result()
 
@@ -82,6 +82,20 @@ class Request:
     def done(self) -> bool:
         """Whether the answer is here, or the request was given up."""
         return self._slot is None or self._slot.done
+
+    def settled(self) -> bool:
+        """Return whether there is an answer now that nobody will wait any longer."""
+        return self.done
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Call ``callback`` once when the request is done; it is not yet."""
+        if self._slot is not None:
+            self._slot.add_done_callback(callback)
+
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Forget a callback."""
+        if self._slot is not None:
+            self._slot.remove_done_callback(callback)
 
     def result(self) -> Any:
         """Return the reply that is here, or raise what came instead."""
@@ -167,7 +181,7 @@ class Answer(NamedTuple):
     request: Request
     label: Any
     reply: Any
-    error: CallExit | None
+    error: CallExit | RemoteError | None
     """None if there is a reply."""
 
     def result(self) -> Any:
@@ -236,6 +250,9 @@ class Requests:
         if answer is not None:
             return answer
         await _first_of(self._requests, timeout)
+        for request in self._requests:
+            if request.settled():
+                break
         answer = self.check_response(delete=delete)
         if answer is None:
             raise CallTimeout(TIMEOUT)
@@ -260,30 +277,31 @@ class Requests:
 def _answer(request: Request) -> Answer:
     try:
         return Answer(request, request.label, request.result(), None)
-    except CallExit as error:
+    except (CallExit, RemoteError) as error:
         return Answer(request, request.label, None, error)
 
 
 async def _first_of(requests: list[Request], timeout: float | None) -> None:
     """Wait until one of ``requests``, none of which is done, is; or for ``timeout`` seconds."""
-    slots = [request._slot for request in requests if request._slot is not None]
-    if not slots:
+    runtime = next(
+        (each._slot.process.runtime for each in requests if each._slot is not None), None
+    )
+    if runtime is None:
         return
-    runtime = slots[0].process.runtime
     decided: asyncio.Future[None] = runtime.loop.create_future()
 
     def wake(_: Any = None) -> None:
         if not decided.done():
             decided.set_result(None)
 
-    for slot in slots:
-        slot.add_done_callback(wake)
+    for request in requests:
+        request.add_done_callback(wake)
     timer = None if timeout is None else runtime.timers.after(timeout, wake)
     try:
         await decided
     finally:
         decided.cancel()
-        for slot in slots:
-            slot.remove_done_callback(wake)
+        for request in requests:
+            request.remove_done_callback(wake)
         if timer is not None:
             timer.cancel()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pynode.errors import NodeDown
 from pynode.terms import Atom, Pid
 
+from .erpc import Erpc
 from .functions import built_in_functions
 from .global_ import Global
 from .global_.processes import GlobalProcesses
@@ -17,7 +18,7 @@ from .net_adm import NetAdm
 from .net_kernel import NetKernel
 from .pg import Pg
 from .rex import Rex
-from .rpc import Erpc, Rpc
+from .rpc import Rpc
 from .user import User
 
 if TYPE_CHECKING:

@@ -149,7 +149,7 @@ async def test_calls_to_a_beam(beam: Any, py_node: Any) -> None:
             await node.erpc.call(ex.name, "nowhere", "none", [1])
         assert (caught.value.kind, caught.value.reason) == ("error", atom.undef)
         assert caught.value.stack[0][:2] == (atom.nowhere, atom.none)
-        assert str(caught.value) == "error: atom.undef in (atom.nowhere, atom.none, [1])"
+        assert str(caught.value) == f"error on {ex.name}: undefined function nowhere:none/1"
         with pytest.raises(CallTimeout, match="sleep"):
             await node.erpc.call(ex.name, "timer", "sleep", [60_000], timeout=0.05)
         with pytest.raises(NoConnection, match="nobody@localhost") as lost:

@@ -188,7 +188,8 @@ async def test_erpc_to_oneself(services: Services, runtime: Runtime) -> None:
     with pytest.raises(RemoteError) as caught:
         await services.erpc.call(ME, "erlang", "node", ImproperList([1], 2).elements)
     assert caught.value.reason == atom.undef
-    assert str(caught.value) == "error: atom.undef in (atom.erlang, atom.node, [1])"
+    where = "(atom.erlang, atom.node, [1])"
+    assert str(caught.value) == f"error on {ME}: atom.undef in {where}"
 
     def not_a_term() -> object:
         return object()

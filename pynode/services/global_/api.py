@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pynode.net.net import Net
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
-    from pynode.services.rpc import Erpc
+    from pynode.services.erpc import Erpc
 
 __all__ = ["Global"]
 
