@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pynode.process.resolver import Exposed
     from pynode.process.runtime import Runtime
 
-__all__ = ["PendingSpawn", "Spawning"]
+__all__ = ["PendingSpawn", "Spawning", "meant"]
 
 _LINK: Final = Atom("link")
 _MONITOR: Final = Atom("monitor")
@@ -150,7 +150,7 @@ class Spawning:
         if type(args) is not list or len(args) != arity:
             raise FrameError("the arguments of a spawn request are no list of its arity")
         target = _unwrap(Target(module, function, args))
-        asked = _meant(target)
+        asked = meant(*target[:3])
         if asked != (module, function, arity) and not runtime.inbound.allowed(
             peer, Action.SPAWN, asked
         ):
@@ -366,15 +366,18 @@ _ENTRIES: Final = {
 }
 
 
-def _meant(target: Target) -> tuple[Any, Any, int]:
-    """Return what policy is asked about: of a call of erpc, the function that it calls."""
-    arity = _length(target.args)
-    if type(target.module) is Atom and type(target.function) is Atom:
-        at = _ENTRIES.get((target.module, target.function, arity))
-        if at is not None:
-            module, function, args = target.args[at:]
-            return module, function, _length(args)
-    return target.module, target.function, arity
+def meant(module: Any, function: Any, args: Any) -> tuple[Any, Any, int]:
+    """Return what policy is asked about: of a call of erpc, or of apply, the function it calls."""
+    target = Target(module, function, args)
+    while True:
+        target = _unwrap(target)
+        arity = _length(target.args)
+        at = None
+        if type(target.module) is Atom and type(target.function) is Atom:
+            at = _ENTRIES.get((target.module, target.function, arity))
+        if at is None:
+            return target.module, target.function, arity
+        target = Target(*target.args[at:])
 
 
 def _length(args: Any) -> int:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from pynode.errors import EncodeError
+from pynode.process.reasons import crash_reason
 from pynode.shown import shown
 
 from .evaluate import ERROR, Outcome, evaluate
@@ -26,11 +28,20 @@ logger = logging.getLogger("pynode.services")
 
 async def execute_call(process: Process, ref: Any, module: Any, function: Any, args: Any) -> None:
     """End ``process``, which runs this, with the result of the call; does not return."""
-    kind, value, stack = await evaluate(process, module, function, args)
-    reason = (ref, kind, value, list(stack)) if kind == ERROR else (ref, kind, value)
+    outcome = await evaluate(process, module, function, args)
     # A signal rather than Exit: this end is an answer, and no crash for the log.
     process.trap_exit = False
-    process.runtime.exit(process, process.pid, reason)
+    runtime = process.runtime
+    try:
+        runtime.exit(process, process.pid, _answer(ref, outcome))
+    except EncodeError as error:  # a value that is a term, but not inside of another
+        outcome = Outcome(ERROR, *crash_reason(error))
+        runtime.exit(process, process.pid, _answer(ref, outcome))
+
+
+def _answer(ref: Any, outcome: Outcome) -> Any:
+    kind, value, stack = outcome
+    return (ref, kind, value, list(stack)) if kind == ERROR else (ref, kind, value)
 
 
 async def execute_cast(process: Process, module: Any, function: Any, args: Any) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pynode.errors import CallExit, EncodeError, Exit, RemoteError
 from pynode.process.reasons import crash_reason
-from pynode.terms import Atom, atom, copy_term
+from pynode.terms import Atom, ExportFun, OpaqueFun, atom, copy_term
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
@@ -24,6 +24,13 @@ RETURN: Final = atom("return")
 THROW: Final = atom.throw
 EXIT: Final = atom("exit")
 ERROR: Final = atom.error
+
+_ERLANG: Final = atom.erlang
+_APPLY: Final = atom.apply
+#: Through which a call comes, in a thread too.
+_OWN_MODULES: Final = frozenset(
+    (__name__, "pynode.process.process", "pynode.process.blocking", "asyncio.futures")
+)
 
 
 class Outcome(NamedTuple):
@@ -41,11 +48,14 @@ class Outcome(NamedTuple):
 async def evaluate(process: Process, module: Any, function: Any, args: Any) -> Outcome:
     """Call ``module:function(*args)`` as ``process``, which runs this.
 
-    Cancellation goes through; everything else that the function raises is an outcome.
+    ``erlang:apply/2,3`` is the function that it is to apply; of funs only ``fun M:F/A`` can be
+    run here.  Cancellation goes through; everything else that the function raises is an outcome.
     :class:`RemoteError` of kind ``throw`` is a throw.
     """
-    if not isinstance(args, list):
-        return Outcome(ERROR, atom.badarg, [(module, function, args, [])])
+    called = _applied(module, function, args)
+    if isinstance(called, Outcome):
+        return called
+    module, function, args = called
     exposed = process.runtime.resolver.entry(module, function, len(args))
     if exposed is None:
         return Outcome(ERROR, atom.undef, [(module, function, args, [])])
@@ -60,13 +70,40 @@ async def evaluate(process: Process, module: Any, function: Any, args: Any) -> O
     except Exit as error:
         return _term(EXIT, error.reason)
     except CallExit as error:
-        return _term(EXIT, error.reason)
+        return _term(EXIT, crash_reason(error))
     except RemoteError as error:
         kinds = {"throw": THROW, "exit": EXIT}
         return _term(kinds.get(error.kind, ERROR), error.reason, error.stack)
     except Exception as error:
-        reason, stack = crash_reason(error)
-        return Outcome(ERROR, reason, stack)
+        reason, stack = crash_reason(_trimmed(error))
+        return Outcome(ERROR, reason, [*stack, (module, function, len(args), [])])
+
+
+def _applied(module: Any, function: Any, args: Any) -> Outcome | tuple[Any, Any, list[Any]]:
+    """Return the function that is meant, or the error that applying it is."""
+    while type(args) is list:
+        if not (module == _ERLANG and function == _APPLY and len(args) in (2, 3)):
+            return module, function, args
+        if len(args) == 3:
+            module, function, args = args
+            continue
+        fun, given = args
+        if type(fun) is OpaqueFun:  # its module is not here
+            return Outcome(ERROR, atom.undef, [(fun, given, [])])
+        if type(fun) is not ExportFun:
+            return Outcome(ERROR, (atom.badfun, fun), [(module, function, args, [])])
+        if type(given) is list and len(given) != fun.arity:
+            return Outcome(ERROR, (atom.badarity, (fun, given)), [(module, function, args, [])])
+        module, function, args = fun.module, fun.function, given
+    return Outcome(ERROR, atom.badarg, [(_ERLANG, _APPLY, [module, function, args], [])])
+
+
+def _trimmed(error: Exception) -> Exception:
+    """Take what is ours off the traceback: as in OTP, it begins with the function itself."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OWN_MODULES:
+        trace = trace.tb_next
+    return error.with_traceback(trace)
 
 
 def _term(kind: Atom, value: Any, stack: Any = ()) -> Outcome:

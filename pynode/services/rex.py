@@ -3,17 +3,22 @@
 Every BEAM asks ``features_request`` when it connects.  ``rpc:block_call`` still comes here, as do
 the broadcasts of ``rpc:sbcast`` and the calls of nodes that cannot spawn.
 
+Not served: ``stop``, by which any node could stop it, and ``send_stdout_to_caller``, by which a C
+node wants the output for itself: such a call is run, and its output goes where this node's goes.
+
 Source: rpc.erl.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.errors import NameError_
 from pynode.policy import Action
-from pynode.terms import Atom, Pid, atom
+from pynode.process.spawn import meant
+from pynode.process.words import DOWN
+from pynode.terms import Atom, Pid, Reference, atom
 
 from .entry import report
 from .evaluate import ERROR, RETURN, THROW, Outcome, evaluate
@@ -21,6 +26,7 @@ from .service import NO_ANSWER, Service
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
+    from pynode.process.runtime import Runtime
 
 __all__ = ["Rex"]
 
@@ -28,12 +34,18 @@ _REX: Final = atom.rex
 _BADRPC: Final = atom.badrpc
 _EXIT: Final = atom("EXIT")
 _GEN_CALL: Final = atom("$gen_call")
+_NORMAL: Final = atom.normal
 
 
 class Rex(Service):
     """The process ``rex``."""
 
     name: ClassVar[str] = "rex"
+
+    def __init__(self, runtime: Runtime) -> None:
+        #: How the caller of each process that runs a call is answered, by our monitor of it.
+        self._calls: dict[Reference, Callable[[Any], None]] = {}
+        super().__init__(runtime)
 
     def message(self, process: Process, message: Any) -> Coroutine[Any, Any, object] | None:
         """Body: a block_call holds up what comes after it, which is its point."""
@@ -72,7 +84,7 @@ class Rex(Service):
                 self.runtime.spawn(run, group_leader=self._leader(leader))
 
     def info(self, message: Any) -> None:
-        """Requests that carry the sender's pid beside them."""
+        """Requests that carry the sender's pid beside them; the ends of calls."""
         match message:
             case (Pid() as sender, atom.features_request):
                 self.send(sender, (atom.features_reply, self.runtime.node_name, [atom.erpc]))
@@ -84,6 +96,10 @@ class Rex(Service):
                     self.send(sender, (_REX, self.runtime.node_name, answer))
             case (Pid() as sender, (atom.call, _, _, _, _) as request):
                 self._spawn_call(lambda result: self.send(sender, (_REX, result)), request)
+            case (word, Reference() as ref, _, _, reason) if word == DOWN:
+                answered = self._calls.pop(ref, None)
+                if answered is not None and reason != _NORMAL:
+                    answered((_BADRPC, (_EXIT, reason)))
 
     def _broadcast(self, name: Any, message: Any) -> Any:
         """Send to a registered process if policy lets everybody; return what ``sbcast`` answers."""
@@ -98,9 +114,9 @@ class Rex(Service):
 
     async def _evaluate(self, process: Process, module: Any, function: Any, args: Any) -> Outcome:
         """Run a function if policy lets everybody run it."""
-        target = (module, function, len(args) if isinstance(args, list) else -1)
-        if not self._allows(Action.SPAWN, target):
-            return Outcome(ERROR, atom.notsup)
+        for target in ((module, function, _arity(args)), meant(module, function, args)):
+            if not self._allows(Action.SPAWN, target):
+                return Outcome(ERROR, atom.notsup)
         return await evaluate(process, module, function, args)
 
     def _allows(self, action: Action, target: Any) -> bool:
@@ -111,16 +127,26 @@ class Rex(Service):
         allowed = self.runtime.inbound.allowed
         return all(allowed(peer, action, target) for peer in self.runtime.nodes.connected())
 
-    def _spawn_call(self, answer: Any, request: Any) -> None:
+    def _spawn_call(self, answer: Callable[[Any], None], request: Any) -> None:
+        """Run a call; the caller is told of its end, also where the process is killed."""
         _, module, function, args, leader = request
 
         async def run(process: Process) -> None:
-            answer(_rpc_result(await self._evaluate(process, module, function, args)))
+            result = _rpc_result(await self._evaluate(process, module, function, args))
+            if self._calls.pop(ref, None) is not None:
+                self.runtime.demonitor(self.process, ref, flush=True)
+                answer(result)
 
-        self.runtime.spawn(run, group_leader=self._leader(leader))
+        process = self.runtime.spawn(run, group_leader=self._leader(leader))
+        ref = self.runtime.monitor(self.process, process.pid)
+        self._calls[ref] = answer
 
     def _leader(self, leader: Any) -> Pid:
         return leader if isinstance(leader, Pid) else self.process.group_leader
+
+
+def _arity(args: Any) -> int:
+    return len(args) if isinstance(args, list) else -1
 
 
 def _rpc_result(outcome: Outcome) -> Any:
