@@ -39,6 +39,7 @@
     +-- StartError                          a server did not start; ``reason`` is its ``{error, _}``
     |   +-- AlreadyStarted                  a live process has the name; ``pid``
     |   +-- StartIgnored                    ``init`` raised :class:`Ignore`
+    +-- ChildError                          a supervisor's ``{error, _}`` about a child it has
     Exit(BaseException)                     ends the process that raises it, with ``reason``
     +-- Stop                                ends a server; ``reply`` is sent first
     +-- Ignore                              ``init`` declines to start
@@ -62,6 +63,7 @@ __all__ = [
     "CallExit",
     "CallTimeout",
     "CallingSelf",
+    "ChildError",
     "ConfigError",
     "ConnectError",
     "ConnectTimeout",
@@ -343,7 +345,8 @@ class RemoteError(PynodeError):
         place = "" if self.node is None else f" on {self.node}"
         if self._message is not None:
             head = f"{self.exception or self.kind}{place}"
-            return f"{head}: {cut(self._message)}" if self._message else head
+            said = cut(self._message).rstrip()
+            return f"{head}: {said}" if said else head
         text = f"{self.kind}{place}: {shown(self.reason)!r}"
         match self.stack:
             case [(module, function, arguments, *_), *_]:  # or their number
@@ -392,6 +395,20 @@ class AlreadyStarted(StartError):
 
 class StartIgnored(StartError):
     """``ignore``: ``init`` raised :class:`Ignore`; the process ended ``normal``."""
+
+
+class ChildError(PynodeError):
+    """A supervisor refuses what it is asked about a child.
+
+    ``reason`` is ``not_found``, ``running``, ``restarting`` or ``simple_one_for_one``.
+    """
+
+    def __init__(self, reason: Any) -> None:
+        super().__init__(reason)
+        self.reason: Final = reason
+
+    def __str__(self) -> str:
+        return f"{shown(self.reason)!r}"
 
 
 class FunctionClause(PynodeError):

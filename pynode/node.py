@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
 
 from pynode.behaviours import gen
-from pynode.behaviours.clients import AgentClient, Gen, GenEvent, Sys
+from pynode.behaviours.clients import AgentClient, Gen, GenEvent, SupervisorClient, Sys
 from pynode.behaviours.start import start as start_server
 from pynode.behaviours.words import NORMAL
 from pynode.config import (
@@ -185,6 +185,7 @@ class Node:
         self.gen_server: Final = Gen(self.actor)
         self.gen_event: Final = GenEvent(self.actor)
         self.agent: Final = AgentClient(self.actor)
+        self.supervisor: Final = SupervisorClient(self.actor)
         self.sys: Final = Sys(self.actor)
         self._policy = policy
         self._net: Net | None = None
@@ -549,8 +550,8 @@ class Node:
         """Start ``server(*args, **kwargs)``, wait for its ``init``, and return its pid.
 
         Args:
-            server: a class: :class:`GenServer`, :class:`Agent`, :class:`GenEventManager`, or
-                :class:`GenEventHandler` (a manager with that handler).
+            server: a class: :class:`GenServer`, :class:`Agent`, :class:`Supervisor`,
+                :class:`GenEventManager`, or :class:`GenEventHandler` (a manager with that handler).
             name: local, ``("global", name)``, or ``("via", module, name)``.
             link: link it to the acting process.
             timeout: seconds for ``init``; None for ever.

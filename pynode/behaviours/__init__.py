@@ -1,6 +1,7 @@
 """OTP's behaviours: servers, event managers, agents, and the clients of all three."""
 
 from pynode.behaviours.agent import Agent
+from pynode.behaviours.child_spec import ChildSpec
 from pynode.behaviours.functions import FunctionRefused, map_functions
 from pynode.behaviours.gen import Caller
 from pynode.behaviours.gen_event import GenEventHandler, GenEventManager
@@ -8,11 +9,14 @@ from pynode.behaviours.gen_server import GenServer
 from pynode.behaviours.names import NameResolver
 from pynode.behaviours.requests import Answer, Request, Requests
 from pynode.behaviours.start import start
+from pynode.behaviours.supervisor import DynamicSupervisor, Supervisor
 
 __all__ = [
     "Agent",
     "Answer",
     "Caller",
+    "ChildSpec",
+    "DynamicSupervisor",
     "FunctionRefused",
     "GenEventHandler",
     "GenEventManager",
@@ -20,6 +24,7 @@ __all__ = [
     "NameResolver",
     "Request",
     "Requests",
+    "Supervisor",
     "map_functions",
     "start",
 ]

@@ -14,7 +14,14 @@ from functools import update_wrapper
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
-from pynode.behaviours import agent as _agent, event_client, gen, requests, sys as _sys
+from pynode.behaviours import (
+    agent as _agent,
+    event_client,
+    gen,
+    requests,
+    supervisor_client,
+    sys as _sys,
+)
 from pynode.process.current import process as _current
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ __all__ = [
     "AgentClient",
     "Gen",
     "GenEvent",
+    "SupervisorClient",
     "Sys",
     "abcast",
     "agent",
@@ -34,6 +42,7 @@ __all__ = [
     "multi_call",
     "send_request",
     "stop",
+    "supervisor",
     "sys_",
 ]
 
@@ -117,6 +126,22 @@ class AgentClient(_Client):
     stop = _bound(gen.stop)
 
 
+class SupervisorClient(_Client):
+    """What to ask supervisors; see :mod:`pynode.behaviours.supervisor_client`."""
+
+    start_child = _bound(supervisor_client.start_child)
+    start_dynamic_child = _bound(supervisor_client.start_dynamic_child)
+    start_child_with = _bound(supervisor_client.start_child_with)
+    terminate_child = _bound(supervisor_client.terminate_child)
+    restart_child = _bound(supervisor_client.restart_child)
+    delete_child = _bound(supervisor_client.delete_child)
+    which_children = _bound(supervisor_client.which_children)
+    which_child = _bound(supervisor_client.which_child)
+    count_children = _bound(supervisor_client.count_children)
+    get_childspec = _bound(supervisor_client.get_childspec)
+    stop = _bound(gen.stop)
+
+
 class Sys(_Client):
     """sys's client; see :mod:`pynode.behaviours.sys`."""
 
@@ -134,6 +159,7 @@ class Sys(_Client):
 gen_server: Final = Gen(_current)
 gen_event: Final = GenEvent(_current)
 agent: Final = AgentClient(_current)
+supervisor: Final = SupervisorClient(_current)
 sys_: Final = Sys(_current)
 #: What every program with servers uses, by its bare name.
 call: Final = gen_server.call

@@ -11,6 +11,7 @@ from pynode.process.words import KILLED, SHUTDOWN
 if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
+    from pynode.terms import Pid
 
 __all__ = ["Stopping"]
 
@@ -24,10 +25,12 @@ class Stopping:
     end with it.
     """
 
-    __slots__ = ("_event", "_runtime", "_task")
+    __slots__ = ("_bosses", "_event", "_runtime", "_task")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        #: Supervisors, each with the processes that it ends itself, in its own order.
+        self._bosses: dict[Process, list[Pid]] = {}
         self._task: asyncio.Task[None] | None = None
         #: Set at each end of a process or of a zombie, while a stop waits for them.
         self._event: asyncio.Event | None = None
@@ -58,8 +61,11 @@ class Stopping:
         self._event = asyncio.Event()
         main = runtime.main
         spared = runtime.system | {main}
-        for process in reversed(runtime.processes()):
-            if process not in spared:
+        processes = runtime.processes()
+        self._bosses = _bosses(processes)
+        charges = {pid for wards in self._bosses.values() for pid in wards}
+        for process in reversed(processes):
+            if process not in spared and process.pid not in charges:
                 runtime.deaths.exit_signal(process, main.pid, SHUTDOWN, by_link=False)
         try:
             async with asyncio.timeout(timeout):
@@ -79,6 +85,17 @@ class Stopping:
         runtime = self._runtime
         while runtime.deaths.zombies or not spared.issuperset(runtime.processes()):
             await self._next_end()
+            self._tell_orphans()
+
+    def _tell_orphans(self) -> None:
+        """Tell those whose supervisor has ended without ending them."""
+        runtime = self._runtime
+        for boss in [boss for boss in self._bosses if not boss.alive]:
+            for pid in reversed(self._bosses.pop(boss)):
+                process = runtime.local(pid)
+                if process is not None:
+                    main = runtime.main.pid
+                    runtime.deaths.exit_signal(process, main, SHUTDOWN, by_link=False)
 
     async def _next_end(self) -> None:
         event = self._event
@@ -110,3 +127,13 @@ class Stopping:
 
 
 _ROUNDS = 10
+
+
+def _bosses(processes: list[Process]) -> dict[Process, list[Pid]]:
+    """Return those whose body has a method ``wards``, with what it returns."""
+    found = {}
+    for process in processes:
+        wards = getattr(process.body, "wards", None)
+        if wards is not None:
+            found[process] = wards()
+    return found
