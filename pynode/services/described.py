@@ -33,7 +33,7 @@ _STRUCT: Final = atom("__struct__")
 _MESSAGE: Final = atom.message
 _BANNER: Final = re.compile(r"\*\* \((.+?)\) (.*)", re.DOTALL)
 _ERL_HEAD: Final = re.compile(r"exception (?:error|exit): ?")
-_ERL_STACK: Final = re.compile(r"\n  in (?:function|call from) ")
+_ERL_STACK: Final = re.compile(r"\n  in (?:function|operator|call from) ")
 _ERL_HINT: Final = re.compile(r"^ +\*\*\* (.+)$", re.MULTILINE)
 
 

@@ -18,7 +18,7 @@ from pynode.terms import Atom, ExportFun, OpaqueFun, atom, copy_term
 if TYPE_CHECKING:
     from pynode.process.process import Process
 
-__all__ = ["ERROR", "EXIT", "RETURN", "THROW", "Outcome", "evaluate"]
+__all__ = ["ERROR", "EXIT", "RETURN", "THROW", "Outcome", "applied", "evaluate"]
 
 RETURN: Final = atom("return")
 THROW: Final = atom.throw
@@ -27,6 +27,7 @@ ERROR: Final = atom.error
 
 _ERLANG: Final = atom.erlang
 _APPLY: Final = atom.apply
+_ERPC: Final = atom.erpc
 #: Through which a call comes, in a thread too.
 _OWN_MODULES: Final = frozenset(
     (__name__, "pynode.process.process", "pynode.process.blocking", "asyncio.futures")
@@ -52,12 +53,12 @@ async def evaluate(process: Process, module: Any, function: Any, args: Any) -> O
     run here.  Cancellation goes through; everything else that the function raises is an outcome.
     :class:`RemoteError` of kind ``throw`` is a throw.
     """
-    called = _applied(module, function, args)
+    called = applied(module, function, args)
     if isinstance(called, Outcome):
         return called
     module, function, args = called
     exposed = process.runtime.resolver.entry(module, function, len(args))
-    if exposed is None:
+    if exposed is None or module == _ERPC:  # a call in a call, which policy would not see
         return Outcome(ERROR, atom.undef, [(module, function, args, [])])
     try:
         if exposed.blocking:
@@ -79,7 +80,7 @@ async def evaluate(process: Process, module: Any, function: Any, args: Any) -> O
         return Outcome(ERROR, reason, [*stack, (module, function, len(args), [])])
 
 
-def _applied(module: Any, function: Any, args: Any) -> Outcome | tuple[Any, Any, list[Any]]:
+def applied(module: Any, function: Any, args: Any) -> Outcome | tuple[Any, Any, list[Any]]:
     """Return the function that is meant, or the error that applying it is."""
     while type(args) is list:
         if not (module == _ERLANG and function == _APPLY and len(args) in (2, 3)):

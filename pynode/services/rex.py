@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.errors import NameError_
 from pynode.policy import Action
-from pynode.process.spawn import meant
 from pynode.process.words import DOWN
 from pynode.terms import Atom, Pid, Reference, atom
 
 from .entry import report
-from .evaluate import ERROR, RETURN, THROW, Outcome, evaluate
+from .evaluate import ERROR, RETURN, THROW, Outcome, applied, evaluate
 from .service import NO_ANSWER, Service
 
 if TYPE_CHECKING:
@@ -114,9 +113,11 @@ class Rex(Service):
 
     async def _evaluate(self, process: Process, module: Any, function: Any, args: Any) -> Outcome:
         """Run a function if policy lets everybody run it."""
-        for target in ((module, function, _arity(args)), meant(module, function, args)):
-            if not self._allows(Action.SPAWN, target):
-                return Outcome(ERROR, atom.notsup)
+        called = applied(module, function, args)
+        if isinstance(called, Outcome):
+            return called
+        if not self._allows(Action.SPAWN, (*called[:2], len(called[2]))):
+            return Outcome(ERROR, atom.notsup)
         return await evaluate(process, module, function, args)
 
     def _allows(self, action: Action, target: Any) -> bool:
@@ -143,10 +144,6 @@ class Rex(Service):
 
     def _leader(self, leader: Any) -> Pid:
         return leader if isinstance(leader, Pid) else self.process.group_leader
-
-
-def _arity(args: Any) -> int:
-    return len(args) if isinstance(args, list) else -1
 
 
 def _rpc_result(outcome: Outcome) -> Any:
