@@ -14,9 +14,11 @@ Source: ``gen:init_it``, ``gen_server:loop``, ``sys:handle_system_msg``.
 from __future__ import annotations
 
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pynode.behaviours.names import ServerName, give_name, take_name
+from pynode.behaviours.names import ServerName, give_name, plain_name, take_name
+from pynode.behaviours.status import Failure, report
+from pynode.behaviours.trace import generic_text
 from pynode.behaviours.words import ACK, ANCESTORS, ERROR, IGNORE, INITIAL_CALL, NORMAL, OK
 from pynode.errors import AlreadyStarted, Exit, Ignore, StartError, StartIgnored, Stop
 from pynode.process.reasons import reason_of
@@ -41,7 +43,16 @@ class BehaviourBody:
     methods.
     """
 
-    __slots__ = ("ack_to", "ancestors", "extra", "name", "parent", "process", "starting")
+    __slots__ = (
+        "ack_to",
+        "ancestors",
+        "extra",
+        "failure",
+        "name",
+        "parent",
+        "process",
+        "starting",
+    )
 
     MODULE: ClassVar[Atom]
     """The behaviour as ``sys:get_status`` names it."""
@@ -58,6 +69,8 @@ class BehaviourBody:
         self.ack_to: Pid | None = None
         #: ``'$ancestors'``: names or pids of the parent, its parent, ...
         self.ancestors: tuple[Any, ...] = ()
+        #: What it was at when it began to end.
+        self.failure: Failure | None = None
 
     # ----------------------------------------------------------------- for subclasses
 
@@ -95,6 +108,18 @@ class BehaviourBody:
     async def system_change_code(self, module: Any, old_version: Any, extra: Any) -> None:
         """Run the ``code_change`` callbacks."""
 
+    def crash_status(self, reason: Any, failure: Failure) -> dict[str, Any]:
+        """Return ``last_message``, ``state`` and more, for the record of a crash."""
+        return {"last_message": failure.message, "state": self.system_state()}
+
+    def event_in(self, message: Any) -> Any:
+        """Return the system event for a message that has arrived, None if it is made later."""
+        return (_IN, message)
+
+    def event_text(self, event: Any, name: str) -> str:
+        """Return a system event as ``sys:trace`` prints it."""
+        return generic_text(event, name)
+
     # ----------------------------------------------------------------- Body
 
     @property
@@ -113,10 +138,21 @@ class BehaviourBody:
             return self.step(message)
         return self.extra.message(self, message)
 
+    def crash_report(self, reason: Any) -> tuple[str, dict[str, Any]]:
+        """Return what the record of a crash adds."""
+        return report(self, reason)
+
     def terminated(self, process: Process, reason: Any) -> None:
         """Clean up after death; a starter that still waits learns that there is no server."""
         self.extra = None
         self._tell_start(StartError(reason))
+
+    def adopt(self, process: Process, parent: Pid | None) -> None:
+        """Take over a process whose coroutine runs already (``enter_loop``)."""
+        self.process = process
+        self.name = process.name
+        self.parent = process.pid if parent is None else parent
+        self._remember_ancestors()
 
     # ----------------------------------------------------------------- start
 
@@ -187,15 +223,20 @@ class BehaviourBody:
         further = parent.body.ancestors if isinstance(parent.body, BehaviourBody) else ()
         self.ancestors = (parent.pid if parent.name is None else parent.name, *further)
 
+    def initial_call(self) -> tuple[Atom, Atom, int]:
+        """Return ``{Module, init, 1}``."""
+        return (self.callback_module(), _INIT, 1)
+
+    def shown_name(self) -> Any:
+        """Return what reports and debug output call this server: its name, or its pid."""
+        return self.process.pid if self.name is None else plain_name(self.name)
+
     def dictionary(self) -> dict[Any, Any]:
         """Return the process dictionary with what proc_lib puts into it.
 
         Made when somebody looks: 100,000 servers that nobody asks need not hold it.
         """
-        origin = {
-            ANCESTORS: list(self.ancestors),
-            INITIAL_CALL: (self.callback_module(), Atom("init"), 1),
-        }
+        origin = {ANCESTORS: list(self.ancestors), INITIAL_CALL: self.initial_call()}
         process = self.process
         return origin if process.rare is None else origin | process.dictionary
 
@@ -211,13 +252,28 @@ class BehaviourBody:
         runtime = self.process.runtime
         return runtime.stopping and bool(pid == runtime.main.pid)
 
-    async def end(self, reason: Any) -> None:
-        """End with ``reason`` after the ``terminate`` callbacks."""
+    async def end(self, reason: Any, message: Any = ()) -> None:
+        """End with ``reason`` after the ``terminate`` callbacks; ``message`` is what told it to."""
+        self.fails(message)
         await self.finish(reason)
         raise Exit(reason)
 
-    async def crash(self, error: BaseException) -> None:
+    async def crash(
+        self, error: BaseException, message: Any = (), client: Pid | None = None, **more: Any
+    ) -> None:
         """End as ``error``, which a callback raised, after the ``terminate`` callbacks."""
         reason = reason_of(error)
+        self.fails(message, client, more)
         await self.finish(reason)
         raise error
+
+    def fails(
+        self, message: Any, client: Pid | None = None, more: dict[str, Any] | None = None
+    ) -> None:
+        """Remember what the server was at when it began to end, for the record of the crash."""
+        if self.failure is None:
+            self.failure = Failure(message, client, more or {})
+
+
+_IN: Final = Atom("in")
+_INIT: Final = Atom("init")

@@ -5,13 +5,13 @@ Source: ``sys:handle_debug/4`` and ``debug_cmd``.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from pynode.behaviours.trace import print_text, text_of
+from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import ERROR, OK
-from pynode.shown import shown
 from pynode.terms import Atom, copy_term, identical
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pynode.behaviours.body import BehaviourBody
 
 __all__ = ["Debug"]
-
-_log = logging.getLogger("pynode.sys")
 
 _DEFAULT_LOG: Final = 10
 #: Events that are kept at most, whatever a peer asks for.
@@ -36,8 +34,8 @@ _DONE: Final = Atom("done")
 class Debug:
     """``sys``'s debug options of one server.
 
-    Printed events go to the logger ``pynode.sys`` (level INFO), for there is no terminal that a
-    node owns.  ``log_to_file`` is refused: a peer shall not write files here.
+    Events are printed as :mod:`pynode.behaviours.trace` says.  ``log_to_file`` is refused: a peer
+    shall not write files here.
     """
 
     __slots__ = ("installed", "log", "messages_in", "messages_out", "started", "trace")
@@ -60,7 +58,7 @@ class Debug:
     def event(self, body: BehaviourBody, event: Any) -> None:
         """Take note of a system event: ``{in, Msg}``, ``{out, Reply, To, State}``, ..."""
         if self.trace:
-            _log.info("*DBG* %r %r", _name_of(body), shown(event))
+            _print(body, event)
         if self.log is not None:
             self.log.append(event)
         if self.started is not None:
@@ -69,7 +67,46 @@ class Debug:
             elif event[0] == _OUT:
                 self.messages_out += 1
         for entry in list(self.installed):
-            _run_installed(self.installed, entry, event, _name_of(body))
+            _run_installed(self.installed, entry, event, body.shown_name())
+
+    def options(self, options: Any) -> None:
+        """Begin as the start option ``debug`` says (``sys:debug_options/1``); unknown ones: no.
+
+        ``trace``, ``log``, ``{log, N}``, ``statistics``, ``{install, {Function, State}}``,
+        ``{install, {Id, Function, State}}``, with Python functions.
+        """
+        for option in options:
+            word, *more = option if type(option) is tuple and option else (option,)
+            match str(word), more:
+                case "trace", []:
+                    self.trace = True
+                case "log", []:
+                    self._set_log(None, True, None)
+                case "log", [number]:
+                    self._set_log(None, (True, number), None)
+                case "statistics", []:
+                    self._statistics(None, True, None)
+                case "install", [spec]:
+                    self._install(None, spec, lambda function, _: function)
+
+    def events(self) -> list[Any]:
+        """Return the logged events (``sys:get_log/1``)."""
+        return list(self.log or ())
+
+    def terms(self) -> list[Any]:
+        """Return what is on, for ``sys:get_status``."""
+        found: list[Any] = [
+            (term_or_repr(name), (repr(function).encode(), term_or_repr(state)))
+            for name, function, state in self.installed
+        ]
+        if self.started is not None:
+            counts = (self.started, (_REDUCTIONS, 0), self.messages_in, self.messages_out)
+            found.append((Atom("statistics"), counts))
+        if self.log is not None:
+            found.append((Atom("log"), (self.log.maxlen, list(self.log))))
+        if self.trace:
+            found.append((Atom("trace"), True))
+        return found
 
     # ----------------------------------------------------------------- debug_cmd
 
@@ -90,7 +127,7 @@ class Debug:
         self.trace = flag
         return OK
 
-    def _set_log(self, body: BehaviourBody, flag: Any, resolve: Any) -> Any:
+    def _set_log(self, body: Any, flag: Any, resolve: Any) -> Any:
         if flag is True:
             self.log = deque(self.log or (), maxlen=_DEFAULT_LOG)
             return OK
@@ -101,7 +138,7 @@ class Debug:
             return (OK, list(self.log or ()))
         if flag == _PRINT:
             for event in self.log or ():
-                _log.info("*DBG* %r %r", _name_of(body), shown(event))
+                _print(body, event)
             return OK
         if type(flag) is not tuple or len(flag) != 2 or flag[0] is not True:
             return _UNKNOWN_DEBUG
@@ -113,7 +150,7 @@ class Debug:
     def _log_to_file(self, body: BehaviourBody, name: Any, resolve: Any) -> Any:
         return OK if name is False else (ERROR, Atom("open_file"))
 
-    def _statistics(self, body: BehaviourBody, flag: Any, resolve: Any) -> Any:
+    def _statistics(self, body: Any, flag: Any, resolve: Any) -> Any:
         if flag is True:
             if self.started is None:
                 self.started = _local_time()
@@ -132,12 +169,12 @@ class Debug:
         return [
             (Atom("start_time"), self.started),
             (Atom("current_time"), _local_time()),
-            (Atom("reductions"), 0),  # there is no such count here
+            (_REDUCTIONS, 0),  # there is no such count here
             (Atom("messages_in"), self.messages_in),
             (Atom("messages_out"), self.messages_out),
         ]
 
-    def _install(self, body: BehaviourBody, what: Any, resolve: Callable[[Any, int], Any]) -> Any:
+    def _install(self, body: Any, what: Any, resolve: Callable[[Any, int], Any]) -> Any:
         if type(what) is not tuple or len(what) not in (2, 3):
             return _UNKNOWN_DEBUG
         function, state = what[-2], what[-1]
@@ -163,8 +200,8 @@ def _run_installed(installed: list[list[Any]], entry: list[Any], event: Any, nam
         entry[2] = state
 
 
-def _name_of(body: BehaviourBody) -> Any:
-    return body.process.pid if body.name is None else body.name
+def _print(body: BehaviourBody, event: Any) -> None:
+    print_text(body.process, body.event_text(event, text_of(body.shown_name())))
 
 
 def _local_time() -> Any:
@@ -175,6 +212,7 @@ def _local_time() -> Any:
     )
 
 
+_REDUCTIONS: Final = Atom("reductions")
 _NO_DEBUG: Final = Atom("no_debug")
 _UNKNOWN_DEBUG: Final = Atom("unknown_debug")
 _COMMANDS: Final[dict[Atom, Callable[..., Any]]] = {

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pynode.behaviours import gen
 from pynode.behaviours.body import BehaviourBody
 from pynode.behaviours.dialects import DIALECTS, Installed
+from pynode.behaviours.status import NORMAL_LOOK, dictionary_terms, formatted, header
 from pynode.behaviours.system import handle_system
+from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import (
     CALL,
     DOWN,
@@ -42,6 +44,7 @@ __all__ = ["NOTIFY", "ManagerBody"]
 _log = logging.getLogger("pynode.process")
 
 NOTIFY: Final = Atom("notify")
+_HANDLER: Final = Atom("handler")
 _GEN_EVENT_EXIT: Final = Atom("gen_event_EXIT")
 _SWAPPED: Final = Atom("swapped")
 _REMOVE_HANDLER: Final = Atom("remove_handler")
@@ -380,7 +383,7 @@ class ManagerBody(BehaviourBody):
 
     def _exit_signal(self, message: Any) -> Coroutine[Any, Any, None] | None:
         if self.is_parent(message[1]):
-            return self.end(message[2])
+            return self.end(message[2], message)
         gone = [i for i in self.handlers if i.monitor is None and i.watcher == message[1]]
         if gone:
             return self._watcher_gone(gone, message)
@@ -426,15 +429,31 @@ class ManagerBody(BehaviourBody):
 
     def system_status(self, suspended: bool) -> Any:
         """Return header and data as gen_event's ``format_status`` does."""
-        name = self.name if self.name is not None else self.process.pid
+        debug = None if self.extra is None else self.extra.debug
+        events = [] if debug is None else debug.events()
+        handlers = []
+        for installed in self.handlers:
+            module, name, state = installed.state_entry(self.dialect)
+            seen = formatted(
+                installed.handler.look(),
+                installed.module,
+                NORMAL_LOOK,
+                {"log": events, "state": state},
+                [dictionary_terms(self), state],
+            )
+            events = seen["log"]
+            state = seen.get("$status", seen.get("state"))
+            watcher = self.dialect.nobody if installed.watcher is None else installed.watcher
+            handlers.append((_HANDLER, module, name, term_or_repr(state), watcher))
         data = [
             (charlist("Status"), Atom("suspended" if suspended else "running")),
+            (charlist("Logged Events"), events),
             (charlist("Parent"), self.parent),
         ]
         return [
-            (Atom("header"), charlist(f"Status for event handler {name}")),
+            (Atom("header"), header("Status for event handler", self)),
             (Atom("data"), data),
-            (Atom("items"), (charlist("Installed handlers"), self.system_state())),
+            (Atom("items"), (charlist("Installed handlers"), handlers)),
         ]
 
     async def system_change_code(self, module: Any, old_version: Any, extra: Any) -> None:

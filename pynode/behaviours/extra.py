@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Extra", "extra_of"]
 
 _TIMER_MARK: Final = Atom("$pynode_timeout")
-_IN: Final = Atom("in")
 
 
 def extra_of(body: BehaviourBody) -> Extra:
@@ -36,7 +35,7 @@ def extra_of(body: BehaviourBody) -> Extra:
 class Extra:
     """See the module."""
 
-    __slots__ = ("debug", "held", "patience", "paused", "stale", "suspended", "timer")
+    __slots__ = ("debug", "held", "patience", "paused", "says", "stale", "suspended", "timer")
 
     def __init__(self) -> None:
         self.suspended = False
@@ -46,6 +45,8 @@ class Extra:
         #: The timer whose message means that nothing else came in time, and its seconds.
         self.timer: Reference | None = None
         self.patience = 0.0
+        #: The message that the timeout is to the server.
+        self.says: Any = TIMEOUT
         #: A timeout that suspension interrupted.
         self.paused = False
         #: Timers cancelled too late: their messages are still to come, and mean nothing.
@@ -60,7 +61,7 @@ class Extra:
             if tag == SYSTEM:
                 return body.step(message)  # neither debugged nor held back; a timeout goes on
             if tag == EXIT and body.is_parent(message[1]):
-                return body.end(message[2])
+                return body.end(message[2], message)
             if tag == TIMEOUT and type(message[1]) is Reference:
                 if message[1] in self.stale:
                     self.stale.discard(message[1])
@@ -68,13 +69,15 @@ class Extra:
                     return None
                 if message[1] == self.timer:
                     self.timer = None
-                    message = TIMEOUT
+                    message = self.says
         if self.suspended:
             self.held.append(message)
             return None
         self.disarm(body)
         if self.debug is not None:
-            self.debug.event(body, (_IN, message))
+            event = body.event_in(message)
+            if event is not None:
+                self.debug.event(body, event)
         self.relax(body)
         return body.step(message)
 
@@ -87,11 +90,12 @@ class Extra:
 
     # ----------------------------------------------------------------- timeout
 
-    def arm(self, body: BehaviourBody, seconds: float) -> None:
-        """Let :data:`TIMEOUT` arrive unless another message comes within ``seconds``."""
+    def arm(self, body: BehaviourBody, seconds: float, message: Any = TIMEOUT) -> None:
+        """Let ``message`` arrive unless another one comes within ``seconds``."""
         self.disarm(body)
         process = body.process
         self.patience = seconds
+        self.says = message
         self.timer = process.runtime.start_timer(process, seconds, process.pid, _TIMER_MARK)
 
     def disarm(self, body: BehaviourBody) -> bool:
@@ -115,7 +119,7 @@ class Extra:
         self.suspended = False
         paused, self.paused = self.paused, False
         if paused and not self.held:
-            self.arm(body, self.patience)
+            self.arm(body, self.patience, self.says)
         while self.held and not self.suspended:
             following = self.message(body, self.held.popleft())
             if following is not None:

@@ -114,6 +114,16 @@ class GenEventHandler:
         """Take a state that ``sys:replace_state`` made of :meth:`system_get_state`'s."""
         put_attributes(self.__dict__, state)
 
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Return ``{"state": State, "log": Events}`` as ``sys:get_status`` is to show it."""
+        return status
+
+    def look(self) -> Any:
+        """Return the class's own :meth:`format_status`, None if it has none."""
+        if type(self).format_status is GenEventHandler.format_status:
+            return None
+        return self.format_status
+
     def _state(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_manager"}
 

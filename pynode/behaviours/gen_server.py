@@ -24,6 +24,7 @@ gen_server's return values are said otherwise:
 - ``{stop, Reason, ...}``: ``raise Stop(reason)``, with ``reply=`` for the caller;
 - ``{continue, Term}``: ``self.continue_with(term)``;
 - a timeout: ``self.set_timeout(seconds)``;
+- ``hibernate``: nothing; between two messages a server is no more than its state and its mailbox;
 - ``ignore``, from ``init``: ``raise Ignore``.
 
 What else a callback raises ends the process as Erlang would, after ``terminate(reason)``.
@@ -43,10 +44,20 @@ from pynode.behaviours.blocking import InThread
 from pynode.behaviours.body import BehaviourBody
 from pynode.behaviours.extra import extra_of
 from pynode.behaviours.gen import Caller, is_from
+from pynode.behaviours.status import (
+    NORMAL_LOOK,
+    TERMINATE_LOOK,
+    Failure,
+    dictionary_terms,
+    formatted,
+    header,
+    state_part,
+)
 from pynode.behaviours.system import handle_system
-from pynode.behaviours.values import attributes_term, put_attributes
-from pynode.behaviours.words import EXIT, GEN_CALL, GEN_CAST, GEN_SERVER, SYSTEM
-from pynode.errors import NO_REPLY, Exit, FunctionClause, Stop
+from pynode.behaviours.trace import server_text
+from pynode.behaviours.values import attributes_term, put_attributes, term_or_repr
+from pynode.behaviours.words import EXIT, GEN_CALL, GEN_CAST, GEN_SERVER, SYSTEM, TIMEOUT
+from pynode.errors import NO_REPLY, EncodeError, Exit, FunctionClause, Stop
 from pynode.process.reasons import reason_of
 from pynode.shown import shown
 from pynode.terms import Atom, Pid, charlist
@@ -149,6 +160,16 @@ class GenServer:
     def code_change(self, old_version: Any, extra: Any) -> Any:
         """Adapt the state, at ``sys:change_code`` of a suspended server."""
 
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Return ``status`` as others may see it: without passwords, shorter.
+
+        Called for ``sys:get_status`` with the keys ``state`` and ``log`` (system events), and for
+        the record of a crash with ``state``, ``message``, ``reason`` and ``log``; the result has
+        the same keys.  Its older form is understood too: ``format_status(self, why, pair)``, with
+        ``normal`` or ``terminate`` and ``[PDict, State]``, returns what stands for the state.
+        """
+        return status
+
     def system_get_state(self) -> Any:
         """Return the state for ``sys:get_state``, a term.
 
@@ -190,12 +211,44 @@ class GenServer:
         """Have ``handle_continue(term)`` called after this callback, before any message."""
         self._body.next = (_CONTINUE, term)
 
-    def set_timeout(self, seconds: float) -> None:
-        """Have ``handle_info(atom.timeout)`` called unless a message comes within ``seconds``.
+    def set_timeout(self, seconds: float, message: Any = TIMEOUT) -> None:
+        """Have ``handle_info(message)`` called unless another message comes within ``seconds``.
 
-        Counts from the end of this callback, and only until the next message.
+        Counts from the end of this callback, and only until the next message; system messages
+        do not count.  With 0 and the default message what waits in the mailbox goes first (the
+        ``Timeout`` of gen_server's return values); with 0 and a message of one's own nothing
+        comes before it (``{timeout, 0, Message}``, OTP 28).
+
+        Raises:
+            ValueError: ``seconds`` is negative, or no number.
         """
-        self._body.next = (_WAIT, seconds)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+            raise ValueError(f"a timeout is seconds from 0 on, not {seconds!r}")
+        self._body.next = (_WAIT, (seconds, message))
+
+    @classmethod
+    async def enter_loop(
+        cls, process: Process, state: dict[str, Any], *, parent: Pid | None = None
+    ) -> None:
+        """Make the process that awaits this a server of this class (``gen_server:enter_loop/3``).
+
+        For a coroutine that has begun by itself, and wants no ``init``.  ``state`` is the
+        attributes.  Does not return: the process ends as a server does.
+
+        Args:
+            process: the process whose coroutine this runs in.
+            state: what ``init`` would have set.
+            parent: whose exit ends the server; by default nobody's.
+        """
+        body = ServerBody(cls, (), {})
+        body.adopt(process, parent)
+        body.instance.__dict__.update(state)
+        if cls._blocking:
+            body.server = InThread(body.instance, process, _CALLBACKS)
+        async for message in process:
+            following = body.message(process, message)
+            if following is not None:
+                await following
 
     @classmethod
     def _make_body(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BehaviourBody:
@@ -204,6 +257,16 @@ class GenServer:
 
 _CONTINUE: Final = "continue"
 _WAIT: Final = "wait"
+_OUT: Final = Atom("out")
+_NOREPLY: Final = Atom("noreply")
+#: What gen_server's callbacks return in Erlang and Elixir, and here mean a mistake.
+_THEIR_WORDS: Final = tuple(map(Atom, ("noreply", "stop", "reply", "continue", "ok")))
+
+
+def _check(result: Any) -> None:
+    """Refuse a return value of Erlang's, whose author expects that something follows from it."""
+    if type(result) is tuple and len(result) > 1 and result[0] in _THEIR_WORDS:
+        raise Stop((Atom("bad_return_value"), term_or_repr(result)))
 
 
 class ServerBody(BehaviourBody):
@@ -243,7 +306,7 @@ class ServerBody(BehaviourBody):
 
     def after_init(self) -> Coroutine[Any, Any, None] | None:
         """Go on with what ``init`` asked for."""
-        return None if self.next is None else self._guarded(self._go_on())
+        return None if self.next is None else self._guarded(())
 
     async def finish(self, reason: Any) -> None:
         """Call ``terminate``."""
@@ -263,7 +326,7 @@ class ServerBody(BehaviourBody):
                     result = self.server.handle_cast(message[1])
                     if result is None and self.next is None and self.extra is None:
                         return None
-                    return self._after(result)
+                    return self._after(result, message)
                 if size == 3:
                     # Where From is none, there is nobody to answer.
                     if (tag is GEN_CALL or tag == GEN_CALL) and is_from(message[1]):
@@ -271,101 +334,134 @@ class ServerBody(BehaviourBody):
                     if tag == SYSTEM and is_from(message[1]):
                         return handle_system(self, message[1], message[2])
                     if tag == EXIT and self.is_parent(message[1]):
-                        return self.end(message[2])
+                        return self.end(message[2], message)
             result = self.server.handle_info(message)
             if result is None and self.next is None and self.extra is None:
                 return None
-            return self._after(result)
+            return self._after(result, message)
         except (Exception, Exit) as error:
-            return self.crash(error)
+            return self.crash(error, message)
 
     def _call(self, origin: Any, request: Any) -> Coroutine[Any, Any, None] | None:
         process = self.process
         caller = Caller(process, origin)
         try:
             result = self.server.handle_call(request, caller)
+            if type(result) is CoroutineType:
+                return self._finish_call(result, caller, request)
+            self._answer(caller, result)
         except Stop as stop:
-            return self._stop(stop, caller)
-        if type(result) is CoroutineType:
-            return self._finish_call(result, caller)
-        if result is not NO_REPLY:
-            gen.reply(process, origin, result)
-            if self.extra is not None:
-                self._note((Atom("out"), result, origin))
-        elif self.extra is not None:
-            self._note((Atom("noreply"),))
-        return None if self.next is None else self._guarded(self._go_on())
+            return self._stop(stop, caller, request)
+        except (Exception, Exit) as error:
+            return self.crash(error, request, caller.pid)
+        return None if self.next is None else self._guarded(request)
 
-    async def _finish_call(self, running: Coroutine[Any, Any, Any], caller: Caller) -> None:
+    async def _finish_call(
+        self, running: Coroutine[Any, Any, Any], caller: Caller, request: Any
+    ) -> None:
         try:
-            result = await running
-            if result is not NO_REPLY:
-                gen.reply(self.process, caller.term, result)
-                if self.extra is not None:
-                    self._note((Atom("out"), result, caller.term))
+            self._answer(caller, await running)
             if self.next is not None:
                 await self._go_on()
         except Stop as stop:
-            await self._stop(stop, caller)
+            await self._stop(stop, caller, request)
         except (Exception, Exit) as error:
-            await self.crash(error)
+            await self.crash(error, request, caller.pid)
 
-    async def _stop(self, stop: Stop, caller: Caller | None) -> None:
+    def _answer(self, caller: Caller, result: Any) -> None:
+        """Send what ``handle_call`` returned."""
+        if result is not NO_REPLY:
+            try:
+                gen.reply(self.process, caller, result)
+            except EncodeError as error:
+                raise self._no_term(error) from error
+            if self.extra is not None:
+                self._note((_OUT, result, caller.term))
+        elif self.extra is not None:
+            self._note((_NOREPLY,))
+
+    def _no_term(self, error: EncodeError) -> EncodeError:
+        name = f"{type(self.instance).__qualname__}.handle_call"
+        return EncodeError(f"the reply of {name} is no term: {error}")
+
+    async def _stop(self, stop: Stop, caller: Caller, request: Any) -> None:
         """End as ``{stop, Reason, Reply, State}``: terminate, then the reply, then the end."""
+        self.fails(request, caller.pid)
         try:
             await self.finish(stop.reason)
         finally:
-            if caller is not None and stop.reply is not NO_REPLY:
-                gen.reply(self.process, caller.term, stop.reply)
+            if stop.reply is not NO_REPLY:
+                try:
+                    gen.reply(self.process, caller, stop.reply)
+                except EncodeError as error:
+                    raise self._no_term(error) from error
+                if self.extra is not None:
+                    self._note((_OUT, stop.reply, caller.term))
         raise Exit(stop.reason) from None
 
     # ----------------------------------------------------------------- what follows a callback
 
-    def _after(self, result: Any) -> Coroutine[Any, Any, None] | None:
+    def _after(self, result: Any, message: Any) -> Coroutine[Any, Any, None] | None:
         if type(result) is CoroutineType:
-            return self._finish(result)
+            return self._finish(result, message)
+        if result is not None:
+            _check(result)
         if self.extra is not None:
-            self._note((Atom("noreply"),))
-        return None if self.next is None else self._guarded(self._go_on())
+            self._note((_NOREPLY,))
+        return None if self.next is None else self._guarded(message)
 
-    async def _finish(self, running: Coroutine[Any, Any, Any]) -> None:
+    async def _finish(self, running: Coroutine[Any, Any, Any], message: Any) -> None:
         try:
-            await running
+            _check(await running)
             if self.extra is not None:
-                self._note((Atom("noreply"),))
+                self._note((_NOREPLY,))
             if self.next is not None:
                 await self._go_on()
         except (Exception, Exit) as error:
-            await self.crash(error)
+            await self.crash(error, message)
 
-    async def _guarded(self, running: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, message: Any) -> None:
         try:
-            await running
+            await self._go_on()
         except (Exception, Exit) as error:
-            await self.crash(error)
+            await self.crash(error, message)
 
     async def _go_on(self) -> None:
         """Do what the callback asked for, and what ``handle_continue`` asks for in turn."""
         while self.next is not None:
             (what, value), self.next = self.next, None
             if what == _WAIT:
-                extra_of(self).arm(self, value)
-                return
-            result = self.server.handle_continue(value)
+                seconds, message = value
+                if seconds > 0 or message is TIMEOUT:
+                    extra_of(self).arm(self, seconds, message)
+                    return
+                result = self.server.handle_info(message)
+            else:
+                result = self.server.handle_continue(value)
             if type(result) is CoroutineType:
-                await result
+                result = await result
+            _check(result)
+            if self.extra is not None:
+                if what == _CONTINUE:
+                    self._note((Atom("continue"), value), with_state=False)
+                self._note((_NOREPLY,))
 
     # ----------------------------------------------------------------- sys
 
-    def _note(self, event: tuple[Any, ...]) -> None:
+    def _note(self, event: tuple[Any, ...], *, with_state: bool = True) -> None:
         """Tell the debug functions of a reply or of its absence, with the new state."""
         extra = self.extra
         if extra is not None and extra.debug is not None:
-            try:
-                state = self.system_state()
-            except Exception as error:  # looking at a server must not end it
-                state = reason_of(error)
-            extra.debug.event(self, (*event, state))
+            if with_state:
+                try:
+                    event = (*event, self.system_state())
+                except Exception as error:  # looking at a server must not end it
+                    event = (*event, reason_of(error))
+            extra.debug.event(self, event)
+
+    def event_text(self, event: Any, name: str) -> str:
+        """Write an event as gen_server does."""
+        return server_text(event, name)
 
     def system_state(self) -> Any:
         """Return what the instance gives."""
@@ -379,19 +475,44 @@ class ServerBody(BehaviourBody):
 
     def system_status(self, suspended: bool) -> Any:
         """Return header and data as gen_server's ``format_status`` does."""
-        name = self.name if self.name is not None else self.process.pid
-        return [
-            (Atom("header"), charlist(f"Status for generic server {name}")),
-            (
-                Atom("data"),
-                [
-                    (charlist("Status"), Atom("suspended" if suspended else "running")),
-                    (charlist("Parent"), self.parent),
-                    (charlist("Logged events"), []),
-                ],
-            ),
-            (Atom("data"), [(charlist("State"), self.system_state())]),
+        debug = None if self.extra is None else self.extra.debug
+        state = self.system_state()
+        seen = self._formatted(
+            NORMAL_LOOK, {"state": state, "log": [] if debug is None else debug.events()}
+        )
+        data = [
+            (charlist("Status"), Atom("suspended" if suspended else "running")),
+            (charlist("Parent"), self.parent),
+            (charlist("Logged events"), term_or_repr(seen["log"])),
         ]
+        return [
+            (Atom("header"), header("Status for generic server", self)),
+            (Atom("data"), data),
+            *state_part(seen, seen["state"]),
+        ]
+
+    def crash_status(self, reason: Any, failure: Failure) -> dict[str, Any]:
+        """Return what gen_server's error report holds, through ``format_status``."""
+        debug = None if self.extra is None else self.extra.debug
+        status = {
+            "state": self.system_state(),
+            "message": failure.message,
+            "reason": reason,
+            "log": [] if debug is None else debug.events(),
+        }
+        seen = self._formatted(TERMINATE_LOOK, status)
+        shown = {
+            "last_message": seen["message"],
+            "state": seen.get("EXIT", seen.get("$status", seen["state"])),
+        }
+        return shown | ({"log": seen["log"]} if seen["log"] else {})
+
+    def _formatted(self, why: Atom, status: dict[str, Any]) -> dict[str, Any]:
+        server = type(self.instance)
+        own = server.format_status is not GenServer.format_status
+        callback = self.instance.format_status if own else None
+        pair = [dictionary_terms(self), status["state"]] if own else []
+        return formatted(callback, self.callback_module(), why, status, pair)
 
     async def system_change_code(self, module: Any, old_version: Any, extra: Any) -> None:
         """Call ``code_change``."""

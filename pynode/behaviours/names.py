@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
 
-__all__ = ["NameResolver", "ServerName", "ServerRef", "find", "give_name", "look_up", "take_name"]
+__all__ = [
+    "NameResolver",
+    "ServerName",
+    "ServerRef",
+    "find",
+    "give_name",
+    "look_up",
+    "plain_name",
+    "take_name",
+]
 
 ServerRef: TypeAlias = "Pid | Atom | str | tuple[Any, ...]"
 """What may be called: pid, local name, ``(name, node)``, ``("global", name)``, via triple."""
@@ -89,6 +98,12 @@ def _local(runtime: Runtime, dest: Any) -> Target | Atom:
         "a server is a Pid, a name, (name, node), ('global', name) or ('via', module, name), "
         f"not {shown(dest)!r}"
     )
+
+
+def plain_name(name: ServerName) -> Any:
+    """Return the name itself, without ``global`` or the via module (``gen:name/1``)."""
+    via = _split(name)
+    return _as_atom(name) if via is None else via.name
 
 
 async def find(process: Process, dest: ServerRef) -> Target:

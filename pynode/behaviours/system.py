@@ -19,7 +19,7 @@ from pynode.behaviours import gen
 from pynode.behaviours.debug import Debug
 from pynode.behaviours.extra import extra_of
 from pynode.behaviours.functions import FunctionRefused, resolve_function
-from pynode.behaviours.values import term_or_repr
+from pynode.behaviours.status import dictionary_terms
 from pynode.behaviours.words import ERROR, OK
 from pynode.errors import EncodeError
 from pynode.process.reasons import reason_of
@@ -131,16 +131,16 @@ def _get_status(body: BehaviourBody, caller: Any, _: Any) -> None:
     except Exception as error:
         _reply(body, caller, _callback_failed(body, "system_get_state", error))
         return
-    dictionary = body.dictionary().items()
+    debug = None if body.extra is None else body.extra.debug
     status = (
         Atom("status"),
         process.pid,
         (Atom("module"), body.MODULE),
         [
-            [(term_or_repr(key), term_or_repr(value)) for key, value in dictionary],
+            dictionary_terms(body),
             Atom("suspended" if suspended else "running"),
             body.parent,
-            [],
+            [] if debug is None else debug.terms(),
             data,
         ],
     )
@@ -151,7 +151,7 @@ def _terminate(
     body: BehaviourBody, caller: Any, arguments: Any
 ) -> Coroutine[Any, Any, None] | None:
     _reply(body, caller, OK)
-    return body.end(arguments[0])
+    return body.end(arguments[0], [])
 
 
 def _change_code(

@@ -49,7 +49,7 @@ def stack(traceback: TracebackType | None) -> list[Any]:
     frames: list[Any] = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        module = str(traceback.tb_frame.f_globals.get("__name__", "python"))
+        module = _module_of(traceback)
         if not module.startswith(_OWN_MODULES):
             location = [
                 (_FILE, [ord(character) for character in code.co_filename]),
@@ -59,6 +59,14 @@ def stack(traceback: TracebackType | None) -> list[Any]:
             frames.append((_atom(module), _atom(name), code.co_argcount, location))
         traceback = traceback.tb_next
     return frames[: -_STACK_DEPTH - 1 : -1]
+
+
+def _module_of(traceback: TracebackType) -> str:
+    return str(traceback.tb_frame.f_globals.get("__name__", "python"))
+
+
+def _is_own(traceback: TracebackType) -> bool:
+    return _module_of(traceback).startswith(_OWN_MODULES)
 
 
 _OWN_MODULES: Final = ("pynode.process.scheduler", "pynode.process.task", "pynode.behaviours.")
@@ -133,15 +141,38 @@ def name_of(process: Process, callback: Any) -> str:
 
 
 def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -> None:
-    """Write the one ERROR record of an abnormal exit, with the traceback."""
-    if not is_clean(reason):
-        _log.error(
-            "%r crashed in %s: %s",
-            process,
-            name_of(process, where),
-            f"exit {shown(reason)!r}" if isinstance(error, Exit) else type(error).__name__,
-            exc_info=error,
-        )
+    """Write the one ERROR record of an abnormal exit, with the traceback of the program's code.
+
+    A body that has a method ``crash_report`` adds to it: it returns ``(text, facts)``, the text
+    for the end of the message, the facts for the record's attribute ``report``.
+    """
+    if is_clean(reason):
+        return
+    reporter = getattr(process.body, "crash_report", None)
+    text, facts = ("", {}) if reporter is None else reporter(reason)
+    what = f"exit {shown(reason)!r}" if isinstance(error, Exit) else type(error).__name__
+    _log.error(
+        "%r crashed in %s: %s%s",
+        process,
+        name_of(process, where),
+        what,
+        text,
+        exc_info=_shown_traceback(error),
+        extra={"report": facts},
+    )
+
+
+def _shown_traceback(error: BaseException) -> Any:
+    """Return what a record says of where ``error`` was raised, from the first foreign frame on.
+
+    None for an exit that no code of the program's raised: one that was asked for from outside.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and _is_own(traceback):
+        traceback = traceback.tb_next
+    if traceback is not None:
+        return type(error), error, traceback
+    return None if isinstance(error, Exit) else error
 
 
 def log_zombie(process: Process, error: BaseException) -> None:
