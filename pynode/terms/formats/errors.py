@@ -1,0 +1,13 @@
+"""What goes wrong when text is made of a control string."""
+
+from __future__ import annotations
+
+__all__ = ["FormatError", "NotHere"]
+
+
+class FormatError(ValueError):
+    """Control string and arguments do not fit; ``io_lib:format/2`` raises ``badarg``."""
+
+
+class NotHere(Exception):
+    """It can be formatted, but not here: another node has what it takes."""

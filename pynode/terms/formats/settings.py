@@ -1,0 +1,31 @@
+"""What formatting depends on beside the term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pynode.terms.atom import Atom
+
+from .errors import FormatError
+
+__all__ = ["DEFAULT", "Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where text is made, and how much of it."""
+
+    node: Atom | None = None
+    """The node whose pids and references are local, shown with 0; None: all have a name."""
+    unicode: bool = True
+    """``~tp`` takes all printable characters for text, as after ``erl +pc unicode``."""
+    characters: int = 64 * 1024 * 1024
+    """Most characters; more is an error, for a width of a billion is easily written."""
+
+    def check(self, characters: int) -> None:
+        """Refuse to make that many."""
+        if characters > self.characters:
+            raise FormatError(f"more than {self.characters} characters")
+
+
+DEFAULT = Settings()
