@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from pynode.config import find_epmd_port, full_name, has_long_host
+from pynode.config import find_dist_port, find_epmd_port, full_name, has_long_host
 from pynode.errors import CallExit, ConnectError, PynodeError
 
 if TYPE_CHECKING:  # imported where it is needed, so that the short commands stay quick
@@ -180,8 +180,9 @@ async def _node(options: Options, *, hidden: bool) -> AsyncGenerator[Node]:
         cookie=options.cookie,
         cookie_file=options.cookie_file,
         hidden=hidden,
-        # Nobody is to dial a node that only asks.
+        # Nobody is to dial a node that only asks; the agreed port is that of those that serve.
         listen="127.0.0.1" if short else None,
+        port=0 if short else None,
     )
     try:
         yield node
@@ -234,8 +235,11 @@ def _address_towards(host: str) -> str:
 async def _check_epmd(nodes: Sequence[str]) -> None:
     """Raise if EPMD answers on none of the hosts of ``nodes``.
 
-    Asked before a node is started, for that would start an EPMD here, which would answer.
+    Asked before a node is started, for that would start an EPMD here, which would answer.  Where
+    ``ERL_DIST_PORT`` says that there is none, nobody is asked.
     """
+    if find_dist_port() is not None:
+        return
     problems = []
     for node in nodes:
         try:

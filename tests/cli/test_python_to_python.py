@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pynode.dist.epmd import NORMAL_NODE, AliveRequest, NodeEntry, encode_request
+from pynode.testing import free_port
 from tests.cli.conftest import Commands
 
 NODE1, NODE2 = "node1@localhost", "node2@localhost"
@@ -238,3 +239,11 @@ def test_a_line_that_the_terminal_cannot_show(pynode: Commands) -> None:
     subscriber = pynode.ready(*SUBSCRIBER, PYTHONIOENCODING="ascii")
     assert pynode.run("publish", "ü", "--connect", NODE1).code == 0
     assert subscriber.line() == r"I have received: '\xfc'"
+
+
+def test_without_epmd_on_an_agreed_port(pynode: Commands) -> None:
+    """``ERL_DIST_PORT`` is the port of those that serve; what only asks listens elsewhere."""
+    agreed = {"ERL_DIST_PORT": str(free_port()), "ERL_EPMD_PORT": "1"}
+    pynode.ready(*PUBLISHER, **agreed)
+    assert pynode.run("ping", NODE1, **agreed) == (0, "pong", "")
+    assert pynode.run("publish", "a", "--connect", NODE1, **agreed).code == 0
