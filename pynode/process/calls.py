@@ -44,7 +44,7 @@ class CallSlot(Monitor):
         super().__init__(process, ref, target)
         self.text = text
         self.done = False
-        self.tag = ImproperList(_ALIAS_PART, ref)
+        self.tag: ImproperList | None = ImproperList(_ALIAS_PART, ref)
         self._value: Any = None
         self._error: Exception | None = None
         self._waiters: list[Waiter] | None = None
@@ -201,9 +201,15 @@ _BY_REASON: Final[dict[Any, type[CallExit]]] = {NOPROC: NoProcess, NOCONNECTION:
 
 
 class ReasonSlot(CallSlot):
-    """A call whose answer is the exit reason itself, as erpc's calls are."""
+    """A call whose answer is the exit reason itself, as erpc's calls are; no message is one."""
 
     __slots__ = ()
+
+    def __init__(
+        self, process: Process, ref: Reference, target: Any, *, text: bool = False
+    ) -> None:
+        super().__init__(process, ref, target, text=text)
+        self.tag = None
 
     def fired(self, reason: Any) -> None:
         """Decide by the DOWN: ``noconnection`` raises, any other reason is the value."""
