@@ -34,6 +34,7 @@ _BADRPC: Final = atom.badrpc
 _EXIT: Final = atom("EXIT")
 _GEN_CALL: Final = atom("$gen_call")
 _NORMAL: Final = atom.normal
+_DENIED: Final = Outcome(ERROR, atom.notsup)
 
 
 class Rex(Service):
@@ -117,7 +118,7 @@ class Rex(Service):
         if isinstance(called, Outcome):
             return called
         if not self._allows(Action.SPAWN, (*called[:2], len(called[2]))):
-            return Outcome(ERROR, atom.notsup)
+            return _DENIED
         return await evaluate(process, module, function, args)
 
     def _allows(self, action: Action, target: Any) -> bool:
@@ -148,6 +149,8 @@ class Rex(Service):
 
 def _rpc_result(outcome: Outcome) -> Any:
     """What rpc makes of an outcome: a throw is a value, the rest is ``{badrpc, {'EXIT', _}}``."""
+    if outcome is _DENIED:  # as rpc:call has it
+        return _BADRPC, atom.notsup
     kind, value, stack = outcome
     if kind in (RETURN, THROW):
         return value
