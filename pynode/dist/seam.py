@@ -94,6 +94,9 @@ class SignalSink(Protocol):
     def peer_drained(self, node: Atom) -> None:
         """The queue of a peer that was BUSY fell below its low water, or is gone."""
 
+    def batch_begin(self) -> None:
+        """The signals of one read follow, and then :meth:`batch_end`, whatever happens."""
+
     def batch_end(self) -> None:
         """All signals of one read have been given: whoever they woke may run now."""
 
@@ -112,6 +115,9 @@ class Outbound(Protocol):
         Raises:
             PeerBusy: above ``Limits.peer_queue_bytes``; nothing was queued.
         """
+
+    def hurry(self) -> None:
+        """Somebody waits for the answer to what was submitted: write it now rather than soon."""
 
     def agreed_flags(self, node: Atom) -> int:
         """Return the flags of the connection to ``node``; 0 where there is none."""

@@ -102,6 +102,9 @@ class Link:
         self._take(self.connection.buffer_filled, count)
 
     def _take(self, verb: Callable[[Any, OnControl], None], data: Any) -> None:
+        net = self._net
+        net.gathering = True
+        net.sink.batch_begin()
         try:
             verb(data, self._on_control)
         except (ProtocolError, TermError) as error:
@@ -114,7 +117,10 @@ class Link:
             if not self.channel.closed:
                 self.channel.into = self.connection.get_buffer()
         finally:
-            self._net.sink.batch_end()
+            try:
+                net.sink.batch_end()
+            finally:
+                net.flush_all()
 
     def _on_control(self, message: Control, payload: Payload | None) -> None:
         self.signals_in += 1
@@ -153,7 +159,7 @@ class Link:
         if self.channel.blocked:
             return self._pressed()
         if connection.queued_bytes >= GATHER_BYTES:
-            self._write()
+            self.write()
             return self._pressed()
         if not self._flush_scheduled:
             self.schedule_flush()
@@ -177,7 +183,7 @@ class Link:
         """Write at the end of this turn what waits."""
         if not self._flush_scheduled:
             self._flush_scheduled = True
-            self._net.loop.call_soon(self._flush)
+            self._net.flush_soon(self)
 
     def _pressed(self) -> Pressure:
         if self.queued_bytes <= self._high_water:
@@ -189,20 +195,21 @@ class Link:
                 telemetry.emit("peer_busy", node=self.peer.name, queued_bytes=self.queued_bytes)
         return _BUSY
 
-    def _write(self) -> None:
+    def write(self) -> None:
         """Move signals to the channel while the kernel takes them, a turn's worth at most."""
         channel, connection = self.channel, self.connection
         while connection.queued_bytes and not channel.blocked and not channel.closed:
             channel.write(connection.data_to_send(WRITE_BYTES))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what has gathered, and tell those who wait for it."""
         self._flush_scheduled = False
-        self._write()
+        self.write()
         self._settle()
 
     def output_flushed(self) -> None:
         """The kernel has all that was written: on with what still waits."""
-        self._write()
+        self.write()
         self._settle()
 
     def _settle(self) -> None:
@@ -260,7 +267,7 @@ class Link:
     def end(self, *, flush: bool) -> None:
         """Close the socket, now; with ``flush``, what the kernel takes at once still goes out."""
         if flush and not self.channel.closed:
-            self._write()
+            self.write()
         self.channel.close()
         self.connection.close()  # also in the middle of a read: no signal after peer_down
 

@@ -165,6 +165,12 @@ class Net:
         self._accepting = False
         self._endpoints: list[Endpoint] = []
         self._registration: Registration | None = None
+        #: Links with signals that gather, until the end of a read or of the loop's turn.
+        self._unwritten: list[Link] = []
+        self._flush_armed = False
+        self._hurried = False
+        #: A read is being handled, and :meth:`flush_all` follows it.
+        self.gathering = False
         self._epmd: EpmdServer | None = None
         self._name_pool: dict[str, list[tuple[str, int]]] = {}
         #: The attempt that is to bring this node's name, and the link that did.
@@ -474,6 +480,37 @@ class Net:
         if not self.running:
             return Pressure.CLEAR
         return self._submit_waiting(node, sender, message, payload)
+
+    def flush_soon(self, link: Link) -> None:
+        """Have ``link`` flushed at the end of the read that is being handled, or of the turn."""
+        self._unwritten.append(link)
+        if not self.gathering and not self._flush_armed:
+            self._flush_armed = True
+            self.loop.call_soon(self._turn_over)
+
+    def _turn_over(self) -> None:
+        self._flush_armed = False
+        self._hurried = False
+        self.flush_all()
+
+    def flush_all(self) -> None:
+        """Write what has gathered."""
+        self.gathering = False
+        unwritten = self._unwritten
+        try:
+            while unwritten:
+                unwritten.pop().flush()
+        finally:
+            if unwritten and not self._flush_armed:  # the sink failed in the middle
+                self._flush_armed = True
+                self.loop.call_soon(self._turn_over)
+
+    def hurry(self) -> None:
+        """Write now what has gathered, once in a turn: further hurries of it go together."""
+        if self._flush_armed and not self._hurried and not self.gathering:
+            self._hurried = True
+            for link in self._unwritten:
+                link.write()
 
     def _submit_waiting(
         self, node: Atom, sender: Pid, message: Control, payload: bytes | None

@@ -89,15 +89,16 @@ class CallSlot(Monitor):
             await runtime.router.released(self.process)
         if self.done:
             return
-        waiter = Waiter(runtime.loop)
+        waiter = Waiter(runtime.scheduler)
         if self._waiters is None:
             self._waiters = []
         self._waiters.append(waiter)
+        runtime.router.hurry()
         timer = None if timeout is None else runtime.timers.after(timeout, self._timed_out)
         try:
             while not self.done:
                 await waiter
-                waiter.rearm(runtime.loop)
+                waiter.rearm()
         finally:
             if timer is not None:
                 timer.cancel()

@@ -19,7 +19,7 @@ from pynode.process.task import Waiter
 from pynode.terms import to_text
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from pynode.process.scheduler import Scheduler
 
 __all__ = ["NOTHING", "Mailbox", "Match", "Receiver"]
 
@@ -44,8 +44,8 @@ class Receiver(Waiter):
 
     __slots__ = ("expired", "seen")
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        super().__init__(loop)
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__(scheduler)
         self.seen = 0
         self.expired = False
 

@@ -171,7 +171,7 @@ class Process:
             raise TimeoutError("no such message")
         # From here on in the same frame: a second one would make each process that waits larger.
         runtime = self.runtime
-        receiver = Receiver(runtime.loop)
+        receiver = Receiver(runtime.scheduler)
         if self.mailbox is not None and self.mailbox.saved is not None:
             receiver.seen = len(self.mailbox.saved)
         if self.receivers is None:
@@ -181,7 +181,7 @@ class Process:
         try:
             while True:
                 await receiver
-                receiver.rearm(runtime.loop)
+                receiver.rearm()
                 if self.mailbox is not None:
                     message = self.mailbox.find(match, self.receivers, receiver, text=text)
                     if message is not NOTHING:
@@ -207,7 +207,7 @@ class Process:
             await runtime.router.released(self)
         if not self.alive:
             if current_process() is self:
-                await Waiter(runtime.loop)  # cancels the coroutine of a dead process again
+                await Waiter(runtime.scheduler)  # cancels the coroutine of a dead process again
             raise ProcessDead(self.pid, self.exit_reason)
         if self._used_up():
             await asyncio.sleep(0)

@@ -156,6 +156,11 @@ class Router:
         else:
             self.outbound.request_connect(node)
 
+    def hurry(self) -> None:
+        """A process is about to wait for an answer."""
+        if self.outbound is not None:
+            self.outbound.hurry()
+
     # ------------------------------------------------------------------ pressure
 
     def _hold(self, process: Process, node: Atom) -> None:
@@ -185,7 +190,7 @@ class Router:
             await self._wait(self._busy[next(iter(process.held_by))])
 
     async def _wait(self, busy: _Busy) -> None:
-        waiter = Waiter(self._runtime.loop)
+        waiter = Waiter(self._runtime.scheduler)
         busy.waiters.append(waiter)
         try:
             await waiter

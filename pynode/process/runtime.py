@@ -18,9 +18,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.config import Limits
-from pynode.errors import NodeDown
+from pynode.errors import CallExit, NoConnection, NodeDown
 from pynode.policy import Policy, default_policy
-from pynode.process.blocking import Marshal
+from pynode.process.blocking import Marshal, Threads
 from pynode.process.calls import CallSlot, ReasonSlot
 from pynode.process.deaths import Deaths
 from pynode.process.delivery import Dest
@@ -35,10 +35,12 @@ from pynode.process.router import Router
 from pynode.process.scheduler import Scheduler
 from pynode.process.signals import Signals
 from pynode.process.spawn import PendingSpawn, Spawning
+from pynode.process.spawn_options import SpawnOptions, own_options
+from pynode.process.spawned import name_of_mfa
 from pynode.process.stopping import Stopping
 from pynode.process.timers import TimerHeap
 from pynode.process.user_timers import UserTimers
-from pynode.process.words import SPAWN_REPLY
+from pynode.process.words import BADOPT, NOTSUP, SPAWN_REPLY
 from pynode.telemetry import Telemetry
 from pynode.terms import Atom, Pid, Reference
 
@@ -118,6 +120,8 @@ class Runtime(Signals):
         self.router = Router(self)
         self.user_timers = UserTimers(self)
         self.marshal = Marshal(self)
+        #: For the plain functions that other nodes run here.
+        self.threads = Threads(self.loop, self.limits.threads)
         self.spawning = Spawning(self)
         self.inbound = Inbound(self)
         self._stopping = Stopping(self)
@@ -431,16 +435,19 @@ class Runtime(Signals):
                 ``undef``.
             link, monitor: made together with the process; the returned reference is that of the
                 monitor.
-            options: further options as terms, such as ``(atom.priority, atom.high)``.
+            options: as in Erlang, such as ``("priority", "high")``, ``("monitor", [("tag", T),
+                ("alias", "demonitor")])``, ``("reply", "error_only")``, ``("reply_tag", T)``.
             tag: what stands in the message for ``spawn_reply``.
 
         Raises:
+            ValueError: an option of the monitor or of the reply is none.
             EncodeError: an argument is no term.
             PeerBusy: too much is waiting for that node.
         """
-        pending = self._request(process, link=link, monitor=monitor)
-        pending.tag = tag
-        self._ask(pending, node, module, function, args, options)
+        pending = self._request(process, options, link=link, monitor=monitor)
+        if tag != SPAWN_REPLY:
+            pending.options.reply_tag = tag
+        self._ask(pending, node, module, function, args)
         return pending.ref
 
     async def spawn_remote(
@@ -463,12 +470,56 @@ class Runtime(Signals):
         Raises:
             NoConnection: ``noconnection``.
             CallExit: another reason.
+            ValueError: an option of the monitor or of the reply is none.
             EncodeError: an argument is no term.
         """
-        pending = self._request(process, link=link, monitor=monitor)
+        pending = self._request(process, options, link=link, monitor=monitor)
         pending.silent = True
-        self._ask(pending, node, module, function, args, options)
+        self._ask(pending, node, module, function, args)
         return await self.spawning.wait(pending), pending.ref
+
+    async def spawn_there(
+        self,
+        process: Process,
+        node: Atom | str,
+        module: Atom | str,
+        function: Atom | str,
+        args: Sequence[Any],
+        *,
+        link: bool = False,
+        monitor: bool = False,
+        options: Sequence[Any] = (),
+    ) -> tuple[Pid, Reference | None]:
+        """Spawn as ``spawn_opt/5`` does: like :meth:`spawn_remote`, but a pid comes always.
+
+        Where the node cannot be reached, or spawns for nobody, that is the pid of a process of
+        this node, linked and monitored as asked, which ends with ``noconnection`` or ``notsup``;
+        a warning tells of it.
+
+        Returns:
+            the pid, and the reference of the monitor, None without one.
+
+        Raises:
+            ValueError: ``badopt``: the other node knows no such option, or an option of the
+                monitor is none.
+            CallExit: another reason, such as ``system_limit``.
+            EncodeError: an argument is no term.
+            PeerBusy: too much is waiting for that node.
+        """
+        pending = self._request(process, options, link=link, monitor=monitor)
+        pending.silent = True
+        self._ask(pending, node, module, function, args)
+        try:
+            pid = await self.spawning.wait(pending)
+        except CallExit as error:
+            if error.reason == BADOPT:
+                text = f"badopt: {node} takes no such option: {pending.options.wire!r}"
+                raise ValueError(text) from None
+            if not isinstance(error, NoConnection) and error.reason != NOTSUP:
+                raise
+            where = f"{name_of_mfa(module, function, len(args))} on {node}"
+            pid = self.spawning.crasher(pending, error.reason, where)
+        return pid, pending.ref if pending.options.monitor else None
 
     def open_spawn(
         self,
@@ -489,7 +540,7 @@ class Runtime(Signals):
         pending.slot = slot = ReasonSlot(process, pending.ref, (None, as_atom(node)), text=text)
         process.extra.calls[slot.ref] = slot
         try:
-            self._ask(pending, node, module, function, args, ())
+            self._ask(pending, node, module, function, args)
         except BaseException:
             slot.close()
             raise
@@ -504,11 +555,18 @@ class Runtime(Signals):
         return self.spawning.abandon(process, ref)
 
     def _request(
-        self, process: Process, *, link: bool = False, monitor: bool = False
+        self,
+        process: Process,
+        options: Sequence[Any] = (),
+        *,
+        link: bool = False,
+        monitor: bool = False,
     ) -> PendingSpawn:
         if not process.alive:
             raise self.refusal(process)
-        return PendingSpawn(process, self.make_ref(), link=link, monitor=monitor)
+        first = [word for word, asked in (("monitor", monitor), ("link", link)) if asked]
+        found = own_options((*first, *options)) if first or options else SpawnOptions()
+        return PendingSpawn(process, self.make_ref(), found)
 
     def _ask(
         self,
@@ -517,10 +575,9 @@ class Runtime(Signals):
         module: Atom | str,
         function: Atom | str,
         args: Sequence[Any],
-        options: Sequence[Any],
     ) -> None:
         self.spawning.request(
-            pending, as_atom(node), as_atom(module), as_atom(function), list(args), list(options)
+            pending, as_atom(node), as_atom(module), as_atom(function), list(args)
         )
 
     # ------------------------------------------------------------------ the sink of signals
@@ -547,6 +604,10 @@ class Runtime(Signals):
     def peer_drained(self, node: Atom) -> None:
         """A peer is not busy any more: what it held goes on."""
         self.router.peer_drained(node)
+
+    def batch_begin(self) -> None:
+        """Whom the signals wake from now on, :meth:`batch_end` runs."""
+        self.scheduler.batching = True
 
     def batch_end(self) -> None:
         """Run what a batch of inbound signals has made ready, in place, for one turn's budget."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pynode.errors import Exit
 from pynode.process.reasons import log_crash, log_zombie, name_of, reason_of
-from pynode.process.task import ProcessTask
+from pynode.process.task import ProcessTask, TaskFuture
 from pynode.process.words import NORMAL
 
 if TYPE_CHECKING:
@@ -44,16 +44,24 @@ class Scheduler:
         "_call_soon",
         "_queue",
         "_runtime",
+        "_woken",
+        "batching",
         "budget",
         "current",
         "deadline",
+        "loop",
         "running",
         "slow",
     )
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.loop = runtime.loop
         self._queue: deque[Process] = deque()
+        #: What asyncio tasks wait on that a batch of signals has decided.
+        self._woken: deque[TaskFuture] = deque()
+        #: A batch of signals is coming in; :meth:`drain` follows it.
+        self.batching = False
         self._call_soon = runtime.loop.call_soon
         self._armed = False
         self.running = False
@@ -70,8 +78,15 @@ class Scheduler:
             return
         process.ready = True
         self._queue.append(process)
-        if not self._armed and not self.running:
+        if not self._armed and not self.running and not self.batching:
             self._arm()
+
+    def wake(self, future: TaskFuture) -> None:
+        """Let the task that waits on ``future`` go on: at the end of a batch, or soon."""
+        if self.batching:
+            self._woken.append(future)
+        elif not future.done():
+            future.set_result(None)
 
     def _arm(self) -> None:
         self._armed = True
@@ -82,9 +97,16 @@ class Scheduler:
         self.run()
 
     def drain(self) -> None:
-        """Run a turn now, if nothing runs and no asyncio task is in the middle of a step."""
-        if self._queue and not self.running and current_task(self._runtime.loop) is None:
-            self.run()
+        """End a batch: run a turn now, if no asyncio task is in the middle of a step."""
+        self.batching = False
+        if self._queue or self._woken:
+            if not self.running and current_task(self.loop) is None:
+                self.run()
+                return
+            while self._woken:
+                self.wake(self._woken.popleft())
+            if self._queue and not self.running and not self._armed:
+                self._arm()
 
     def run(self) -> None:
         """Run until the queue is empty or the budget is used up."""
@@ -95,6 +117,8 @@ class Scheduler:
         now = monotonic()
         self.deadline = deadline = now + self.budget
         try:
+            if self._woken:
+                now = self._step_tasks()
             while queue:
                 process = queue.popleft()
                 process.ready = False
@@ -105,8 +129,22 @@ class Scheduler:
         finally:
             self.current = None
             self.running = False
+            if self._woken:
+                for future in self._woken:
+                    if not future.done():
+                        future.set_result(None)
+                self._woken.clear()
             if queue and not self._armed:
                 self._arm()
+
+    def _step_tasks(self) -> float:
+        """Step the asyncio tasks that a batch has woken; the rest, if any, comes soon."""
+        woken, deadline = self._woken, self.deadline
+        while True:
+            woken.popleft().step()
+            now = monotonic()
+            if not woken or now > deadline:
+                return now
 
     def _run_process(self, process: Process, now: float) -> float:
         """Give ``process`` its turn, begun at ``now``; return when it ended."""

@@ -1,28 +1,29 @@
 """Spawning across nodes: SPAWN_REQUEST and SPAWN_REPLY, both ways.
 
 A request of a peer makes a process that runs what the :class:`~pynode.process.resolver.Resolver`
-knows.  A process is made for an unknown function too, as in OTP, and ends at once with
-``{undef, [{M, F, Args, []}]}``.  Link and monitor are made before the reply goes out, and the
-process runs in a later turn, so the peer sees the reply, then EXIT, then DOWN.
+knows (:mod:`pynode.process.spawned`).  A process is made for an unknown function too, as in OTP,
+and ends at once with ``{undef, [{M, F, Args, []}]}``.  Link and monitor are made before the reply
+goes out, and the process runs in a later turn, so the peer sees the reply, then EXIT, then DOWN.
 
-``erlang:apply/2,3`` and ``proc_lib:init_p/5``, which ``spawn(Node, Fun)`` and
-``proc_lib:spawn(Node, ...)`` ask for, are taken apart to the function they mean; policy is asked
-about that one as well, and about the one that a call of ``erpc`` is to run.
+Policy is asked about the function that the request names, and where that is ``apply``,
+``proc_lib``'s or ``erpc``'s beginning, about the one that it is to run as well.
 
 Source: "Distribution Protocol", ``SPAWN_REQUEST``; ``erlang:spawn_request/5``.
 """
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
 from pynode.dist import control as c
 from pynode.dist.flags import Flag
-from pynode.errors import CallExit, Exit, FrameError, NoConnection
+from pynode.errors import CallExit, FrameError, NoConnection
 from pynode.policy import Action
 from pynode.process.calls import CallSlot
 from pynode.process.monitors import Monitor
+from pynode.process.spawn_options import LINKED, MONITORED, SpawnOptions, wanted
+from pynode.process.spawned import Spawned, Target, meant_by
 from pynode.process.task import Waiter
 from pynode.process.words import (
     BADOPT,
@@ -30,51 +31,26 @@ from pynode.process.words import (
     NOCONNECTION,
     NOTSUP,
     OK,
-    SPAWN_REPLY,
-    UNDEF,
+    SYSTEM_LIMIT,
 )
-from pynode.terms import Atom, ExportFun, Pid, Reference, copy_term
+from pynode.terms import Atom, Pid, Reference, copy_term
 
 if TYPE_CHECKING:
     from pynode.dist.seam import Payload, Peer
+    from pynode.process.body import Body, CoroutineFunction
     from pynode.process.nodes import RemoteNode
     from pynode.process.process import Process
     from pynode.process.resolver import Exposed
     from pynode.process.runtime import Runtime
 
-__all__ = ["PendingSpawn", "Spawning", "meant"]
+__all__ = ["PendingSpawn", "Spawning"]
 
-_LINK: Final = Atom("link")
-_MONITOR: Final = Atom("monitor")
-_PRIORITY: Final = Atom("priority")
-_QUEUE_DATA: Final = Atom("message_queue_data")
-_ASYNC_DIST: Final = Atom("async_dist")
-_HEAP_SIZE: Final = Atom("max_heap_size")
-_NUMBERS: Final = frozenset(
-    Atom(name) for name in ("min_heap_size", "min_bin_vheap_size", "fullsweep_after")
-)
-_WORDS: Final = {
-    _PRIORITY: frozenset(Atom(name) for name in ("low", "normal", "high", "max")),
-    _QUEUE_DATA: frozenset((Atom("off_heap"), Atom("on_heap"))),
-}
+_log = logging.getLogger("pynode.process")
+
 _SPAWN_FLAG: Final = int(Flag.SPAWN)
 _ABANDONED: Final = Atom("abandoned")
 _ANCESTORS: Final = Atom("$ancestors")
-_BADFUN: Final = Atom("badfun")
-_APPLY: Final = (Atom("erlang"), Atom("apply"))
-_INIT_P: Final = (Atom("proc_lib"), Atom("init_p"))
-
-LINKED: Final = 1
-MONITORED: Final = 2
-
-
-class Target(NamedTuple):
-    """What a request means, once ``apply`` and ``init_p`` are taken apart."""
-
-    module: Any
-    function: Any
-    args: Any
-    ancestors: Any = None
+_INITIAL_CALL: Final = Atom("$initial_call")
 
 
 class PendingSpawn:
@@ -82,24 +58,19 @@ class PendingSpawn:
 
     __slots__ = (
         "abandoned",
-        "link",
-        "monitor",
+        "options",
         "outcome",
         "process",
         "ref",
         "silent",
         "slot",
-        "tag",
         "waiter",
     )
 
-    def __init__(self, process: Process, ref: Reference, *, link: bool, monitor: bool) -> None:
+    def __init__(self, process: Process, ref: Reference, options: SpawnOptions) -> None:
         self.process = process
         self.ref = ref
-        self.link = link
-        self.monitor = monitor
-        #: What stands first in the message that tells the outcome; unless someone waits.
-        self.tag: Any = SPAWN_REPLY
+        self.options = options
         #: No message: someone waits.
         self.silent = False
         self.waiter: Waiter | None = None
@@ -112,24 +83,33 @@ class PendingSpawn:
         """Tell the outcome to whoever wants to know."""
         self.outcome = outcome
         failed = type(outcome) is not Pid
+        runtime = self.process.runtime
+        if failed and self.options.alias is not None:
+            runtime.drop_alias(self.ref)
         if self.slot is not None:
             if failed:
                 self.slot.refused(outcome)
         elif self.silent:
             if self.waiter is not None:
                 self.waiter.wake()
-        elif not self.abandoned:
+        elif not self.abandoned and self.options.reply in _TOLD[failed]:
             word = ERROR if failed else OK
-            self.process.runtime.tell(self.process, (self.tag, self.ref, word, outcome))
+            runtime.tell(self.process, (self.options.reply_tag, self.ref, word, outcome))
+
+
+#: By whether it failed: the values of the option ``reply`` with which the outcome is told.
+_TOLD: Final = {True: ("yes", "error_only"), False: ("yes", "success_only")}
 
 
 class Spawning:
     """Spawn requests of peers, and to peers."""
 
-    __slots__ = ("_runtime",)
+    __slots__ = ("_runtime", "count")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        #: Live processes that peers have asked for.
+        self.count = 0
 
     # ------------------------------------------------------------------ requests of peers
 
@@ -138,7 +118,7 @@ class Spawning:
         runtime = self._runtime
         if message.from_.node != peer.name or message.request.node != peer.name:
             raise FrameError(f"a spawn request of {message.from_!r} comes over {peer.name}")
-        options = _parse_options(message.options)
+        options = wanted(message.options)
         if options is None:
             self._reply(runtime.main.pid, message, 0, BADOPT)
             return
@@ -146,17 +126,19 @@ class Spawning:
         if not runtime.inbound.allowed(peer, Action.SPAWN, (module, function, arity)):
             self._reply(runtime.main.pid, message, 0, NOTSUP)
             return
-        args = runtime.inbound.term(payload)
-        if type(args) is not list or len(args) != arity:
-            raise FrameError("the arguments of a spawn request are no list of its arity")
-        target = _unwrap(Target(module, function, args))
-        asked = meant(*target[:3])
-        if asked != (module, function, arity) and not runtime.inbound.allowed(
+        if self.count >= runtime.limits.spawned_processes:
+            self._reply(runtime.main.pid, message, 0, SYSTEM_LIMIT)
+            return
+        target = meant_by(Target(module, function, runtime.inbound.term(payload)))
+        asked = _asked(target)
+        if asked not in (None, (module, function, arity)) and not runtime.inbound.allowed(
             peer, Action.SPAWN, asked
         ):
             self._reply(runtime.main.pid, message, 0, NOTSUP)
             return
-        process = self._start(target, message.group_leader)
+        process = self._start(target, message.group_leader, message.from_)
+        self.count += 1
+        process.extra.on_death["spawned"] = self._ended
         flags = 0
         if options & LINKED:
             runtime.links.add_remote(process, message.from_)
@@ -169,20 +151,29 @@ class Spawning:
             flags |= MONITORED
         self._reply(process.pid, message, flags, process.pid)
 
+    def _ended(self, process: Process) -> None:
+        self.count -= 1
+
     def _reply(self, sender: Pid, message: c.SpawnRequest, flags: int, result: Pid | Atom) -> None:
         reply = c.SpawnReply(message.request, message.from_, flags, result)
         self._runtime.router.force(sender, message.from_.node, reply)
 
-    def _start(self, target: Target, group_leader: Pid) -> Process:
+    def _start(self, target: Target, group_leader: Pid, parent: Pid) -> Process:
         runtime = self._runtime
-        exposed = runtime.resolver.entry(target.module, target.function, _length(target.args))
+        exposed = None
+        if target.reason is None:
+            exposed = runtime.resolver.entry(target.module, target.function, target.arity)
+        body = _body_of(target, exposed, parent)
         # Nothing of the context in which the network happens to run; a copy, for the runtime's own
         # is entered already when this comes from a process of this node.
-        process = runtime.context.copy().run(
-            runtime.spawn, _run, target, exposed, group_leader=group_leader
-        )
+        process = runtime.context.copy().run(runtime.spawn, body, group_leader=group_leader)
         if target.ancestors is not None:
             process.dictionary[_ANCESTORS] = target.ancestors
+            if type(body) is Spawned:  # a server has its own
+                called = target.module, target.function, target.arity
+                process.dictionary[_INITIAL_CALL] = called
+        if type(body) is not Spawned and exposed is not None:
+            process.text = getattr(exposed.function, "_text", False)
         return process
 
     # ------------------------------------------------------------------ requests of ours
@@ -194,18 +185,12 @@ class Spawning:
         module: Atom,
         function: Atom,
         args: list[Any],
-        options: list[Any],
     ) -> None:
         """Send a request; its outcome goes to ``pending``."""
         runtime = self._runtime
-        process = pending.process
-        wire = list(options)
-        if pending.link:
-            wire.insert(0, _LINK)
-        if pending.monitor:
-            wire.insert(0, _MONITOR)
+        process, wire = pending.process, pending.options.wire
         if node == runtime.node_name:
-            self._request_here(pending, _unwrap(Target(module, function, copy_term(args))), wire)
+            self._request_here(pending, meant_by(Target(module, function, copy_term(args))))
             return
         flags = runtime.router.agreed_flags(node)
         if flags and not flags & _SPAWN_FLAG:
@@ -215,25 +200,36 @@ class Spawning:
             pending.ref, process.pid, process.group_leader, (module, function, len(args)), wire
         )
         runtime.router.send(process, node, message, args)
+        self._prepare(pending)
         runtime.nodes.remote(node).spawns[pending.ref] = pending
 
-    def _request_here(self, pending: PendingSpawn, target: Target, options: list[Any]) -> None:
+    def _prepare(self, pending: PendingSpawn) -> None:
+        """Make the alias that goes with the monitor: it is there before the process."""
+        if pending.options.alias is not None:
+            self._runtime.add_alias(pending.process, pending.ref, pending.options.alias)
+
+    def _request_here(self, pending: PendingSpawn, target: Target) -> None:
         """A request to one's own node goes the same way, without the wire."""
-        if _parse_options(options) is None:
+        if wanted(copy_term(pending.options.wire)) is None:
             pending.decide(BADOPT)
             return
-        runtime = self._runtime
-        spawned = self._start(target, pending.process.group_leader)
-        if pending.link:
-            runtime.links.join(pending.process, spawned)
-        if pending.monitor:
-            runtime.monitors.add(self._monitor_of(pending, spawned.pid))
+        self._prepare(pending)
+        spawned = self._start(target, pending.process.group_leader, pending.process.pid)
+        self.attach(pending, spawned)
         pending.decide(spawned.pid)
+
+    def attach(self, pending: PendingSpawn, spawned: Process) -> None:
+        """Link and monitor a process of this node as ``pending`` wants it."""
+        runtime = self._runtime
+        if pending.options.link:
+            runtime.links.join(pending.process, spawned)
+        if pending.options.monitor:
+            runtime.monitors.add(self._monitor_of(pending, spawned.pid))
 
     def _monitor_of(self, pending: PendingSpawn, pid: Pid) -> Monitor:
         monitor: Monitor
         if pending.slot is None:
-            monitor = Monitor(pending.process, pending.ref, pid)
+            monitor = Monitor(pending.process, pending.ref, pid, pending.options.tag)
         else:
             monitor = pending.slot
             monitor.target = pid
@@ -257,9 +253,9 @@ class Spawning:
         if not process.alive or given_up:
             self._disown(pending, message.flags, pid)
             return
-        if message.flags & LINKED and pending.link:
+        if message.flags & LINKED and pending.options.link:
             runtime.links.add_remote(process, pid)
-        if message.flags & MONITORED and pending.monitor:
+        if message.flags & MONITORED and pending.options.monitor:
             monitor = self._monitor_of(pending, pid)
             if process.monitors is None:
                 process.monitors = {}
@@ -303,10 +299,11 @@ class Spawning:
 
     async def wait(self, pending: PendingSpawn) -> Pid:
         """Return the pid of a request; see :meth:`Runtime.spawn_remote`."""
-        loop = self._runtime.loop
+        runtime = self._runtime
+        runtime.router.hurry()
         try:
             while pending.outcome is None:
-                pending.waiter = Waiter(loop)
+                pending.waiter = Waiter(runtime.scheduler)
                 await pending.waiter
         except BaseException:
             self.abandon(pending.process, pending.ref)
@@ -316,47 +313,21 @@ class Spawning:
             return outcome
         raise NoConnection(outcome) if outcome == NOCONNECTION else CallExit(outcome)
 
+    def crasher(self, pending: PendingSpawn, reason: Any, where: str) -> Pid:
+        """Stand in for a process that could not be spawned, as OTP does: it ends with ``reason``.
 
-async def _run(process: Process, target: Target, exposed: Exposed | None) -> None:
-    """The body of a process that another node has asked for."""
-    module, function, args, _ = target
-    if exposed is None:
-        if type(module) is _NoFunction:
-            raise Exit(((_BADFUN, function), []))
-        raise Exit((UNDEF, [(module, function, args, [])]))
-    if exposed.blocking:
-        await process.run_blocking(exposed.function, *args)
-        return
-    result = exposed.function(*args)
-    if inspect.isawaitable(result):
-        await result
+        Linked and monitored as the other would have been.
+        """
+        runtime = self._runtime
+        _log.warning("cannot spawn %s: %s", where, reason)
 
+        async def crash(process: Process) -> None:
+            runtime.deaths.end(process, reason)
 
-class _NoFunction:
-    """Stands for the module where what is to be applied is no ``fun M:F/A``."""
-
-    __slots__ = ()
-
-
-def _unwrap(target: Target) -> Target:
-    """Take ``apply`` and ``init_p`` apart."""
-    while True:
-        module, function, args, ancestors = target
-        if type(args) is not list or type(module) is not Atom:
-            return target
-        called = module, function
-        if called == _APPLY and len(args) == 3:
-            target = Target(args[0], args[1], args[2], ancestors)
-        elif called == _APPLY and len(args) == 2:
-            fun = args[0]
-            if type(fun) is not ExportFun:
-                return Target(_NoFunction(), fun, args[1], ancestors)
-            target = Target(fun.module, fun.function, args[1], ancestors)
-        elif called == _INIT_P and len(args) == 5:
-            before = args[1] if type(args[1]) is list else []
-            target = Target(args[2], args[3], args[4], [args[0], *before])
-        else:
-            return target
+        process = runtime.spawn(crash)
+        self._prepare(pending)
+        self.attach(pending, process)
+        return process.pid
 
 
 #: erpc's entry: where in its arguments the module that it is to call stands.
@@ -366,51 +337,30 @@ _ENTRIES: Final = {
 }
 
 
-def meant(module: Any, function: Any, args: Any) -> tuple[Any, Any, int]:
-    """Return what policy is asked about: of a call of erpc, or of apply, the function it calls."""
-    target = Target(module, function, args)
-    while True:
-        target = _unwrap(target)
-        arity = _length(target.args)
-        at = None
-        if type(target.module) is Atom and type(target.function) is Atom:
-            at = _ENTRIES.get((target.module, target.function, arity))
-        if at is None:
-            return target.module, target.function, arity
-        target = Target(*target.args[at:])
+def _asked(target: Target) -> tuple[Any, Any, int] | None:
+    """Return what policy is asked about, None where nothing is going to run.
 
-
-def _length(args: Any) -> int:
-    return len(args) if type(args) is list else -1
-
-
-def _parse_options(options: list[Any]) -> int | None:
-    """Return which of link and monitor are asked for, None where an option is unknown.
-
-    What concerns a BEAM's heap and scheduler is accepted and means nothing here.
+    Of a call of erpc, that is the function that it calls.
     """
-    flags = 0
-    for option in options:
-        if option == _LINK:
-            flags |= LINKED
-        elif option == _MONITOR:
-            flags |= MONITORED
-        elif type(option) is not tuple or len(option) != 2 or type(option[0]) is not Atom:
-            return None
-        elif option[0] == _MONITOR and type(option[1]) is list:
-            flags |= MONITORED
-        elif option[0] == _LINK and type(option[1]) is list:
-            flags |= LINKED
-        elif not _is_harmless(*option):
-            return None
-    return flags
+    while target.reason is None:
+        at = _ENTRIES.get((target.module, target.function, target.arity))
+        if at is None:
+            return target.module, target.function, target.arity
+        target = meant_by(Target(*target.args[at:]))
+    return None
 
 
-def _is_harmless(name: Atom, value: Any) -> bool:
-    if name in _NUMBERS:
-        return type(value) is int and value >= 0
-    if name in _WORDS:
-        return type(value) is Atom and value in _WORDS[name]
-    if name == _ASYNC_DIST:
-        return type(value) is bool
-    return name == _HEAP_SIZE
+def _body_of(target: Target, exposed: Exposed | None, parent: Pid) -> CoroutineFunction | Body:
+    """Return what the process is to run: the function, or the server of an exposed class.
+
+    A server that is spawned by proc_lib tells the one that spawned it when it has begun, as one
+    does that is started by ``proc_lib:start_link``: ``{ack, Pid, {ok, Pid} | {error, Reason}}``.
+    """
+    make_body = None if exposed is None else getattr(exposed.function, "_make_body", None)
+    if make_body is None:
+        return Spawned(target, exposed)
+    body: Any = make_body(tuple(target.args), {})
+    body.parent = parent
+    if target.ancestors is not None:
+        body.ack_to = parent
+    return body  # type: ignore[no-any-return]

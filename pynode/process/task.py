@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     import contextvars
 
     from pynode.process.process import Process
+    from pynode.process.scheduler import Scheduler
 
-__all__ = ["ProcessTask", "Waiter"]
+__all__ = ["ProcessTask", "TaskFuture", "Waiter"]
 
 #: How often a dead process's coroutine is given CancelledError at an await of the runtime, before
 #: it is left parked: enough for any clean-up, too few for a loop that swallows it to burn a core.
@@ -290,6 +291,68 @@ class ProcessTask:
         return f"<ProcessTask {name} of {self.process!r}>"
 
 
+class TaskFuture(asyncio.Future[None]):
+    """What an asyncio task waits on for something of the runtime's.
+
+    A future has its task stepped in the next round of the loop; :meth:`step` does it at once,
+    which saves a round (and a write of its own) for each reply that a task waits for.
+    """
+
+    __slots__ = ("_context", "_resume")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._resume: Callable[[Any], object] | None = None
+        self._context: contextvars.Context | None = None
+
+    def add_done_callback(
+        self, fn: Callable[[Any], object], /, *, context: contextvars.Context | None = None
+    ) -> None:
+        """As a future has it; the first one can be called by :meth:`step`."""
+        if self._resume is None and context is not None and not self.done():
+            self._resume = fn
+            self._context = context
+        else:
+            super().add_done_callback(fn, context=context)
+
+    def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
+        """As a future has it."""
+        removed = super().remove_done_callback(fn)
+        if self._resume == fn:
+            self._resume = self._context = None
+            removed += 1
+        return removed
+
+    def cancel(self, msg: Any = None) -> bool:
+        """As a future has it."""
+        cancelled = super().cancel(msg=msg)
+        if cancelled:
+            self._resume_soon()
+        return cancelled
+
+    def set_result(self, result: None, /) -> None:
+        """As a future has it."""
+        super().set_result(result)
+        self._resume_soon()
+
+    def _resume_soon(self) -> None:
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            self.get_loop().call_soon(resume, self, context=self._context)
+
+    def step(self) -> None:
+        """Become done, and step the task that waits now.
+
+        To be called where no task is in the middle of a step: by callbacks of the loop.
+        """
+        if self.done():
+            return
+        super().set_result(None)
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            self._context.run(resume, self)  # type: ignore[union-attr]
+
+
 class Waiter:
     """A place to wait for a :meth:`wake`, in a stepped process and in any asyncio task alike.
 
@@ -297,18 +360,20 @@ class Waiter:
     harm.  A wake may be for nothing: check, :meth:`rearm`, and wait again.
     """
 
-    __slots__ = ("_future", "_task", "_woken", "_yielded")
+    __slots__ = ("_future", "_scheduler", "_task", "_woken", "_yielded")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, scheduler: Scheduler) -> None:
         self._woken = False
         self._yielded = False
+        loop = scheduler.loop
         task = asyncio.current_task(loop)
+        self._scheduler = scheduler
         self._task: ProcessTask | None = None
-        self._future: asyncio.Future[None] | None = None
+        self._future: TaskFuture | None = None
         if isinstance(task, ProcessTask):
             self._task = task
         else:
-            self._future = loop.create_future()
+            self._future = TaskFuture(loop)
 
     def wake(self) -> None:
         """Let the one that waits go on."""
@@ -317,18 +382,17 @@ class Waiter:
         self._woken = True
         task = self._task
         if task is None:
-            if not self._future.done():  # type: ignore[union-attr]
-                self._future.set_result(None)  # type: ignore[union-attr]
+            self._scheduler.wake(self._future)  # type: ignore[arg-type]
         elif task._waiter is self:
             task._waiter = None
             task.make_runnable()
 
-    def rearm(self, loop: asyncio.AbstractEventLoop) -> None:
+    def rearm(self) -> None:
         """Make it good for another wait of the same waiting party."""
         self._woken = False
         self._yielded = False
         if self._task is None:
-            self._future = loop.create_future()
+            self._future = TaskFuture(self._scheduler.loop)
 
     # What is awaited in a stepped process is the waiter itself, as an iterator that yields itself
     # once: a generator for it would be the largest part of a process that waits.

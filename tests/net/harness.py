@@ -58,6 +58,9 @@ class Recorder:
     def peer_drained(self, node: Atom) -> None:
         self._note("drained", str(node))
 
+    def batch_begin(self) -> None:
+        pass
+
     def batch_end(self) -> None:
         self.batches += 1
 

@@ -36,6 +36,8 @@ PROGRAM = textwrap.dedent(
             print("down", node, reason, flush=True)
         def peer_drained(self, node):
             pass
+        def batch_begin(self):
+            pass
         def batch_end(self):
             pass
 

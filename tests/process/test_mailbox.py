@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from pynode.process.mailbox import NOTHING, Mailbox, Receiver
+from pynode.process.runtime import Runtime
 
 
 def box(*messages: Any) -> Mailbox:
@@ -78,8 +78,8 @@ def test_a_match_that_adds_messages_sees_them_too() -> None:
     assert seen == [1, 0, 2]
 
 
-async def test_a_receiver_looks_at_new_messages_only() -> None:
-    receiver = Receiver(asyncio.get_running_loop())
+async def test_a_receiver_looks_at_new_messages_only(runtime: Runtime) -> None:
+    receiver = Receiver(runtime.scheduler)
     mailbox = box(*range(100))
     seen: list[Any] = []
 
@@ -95,9 +95,8 @@ async def test_a_receiver_looks_at_new_messages_only() -> None:
     assert seen == [*range(100), "other", "wanted"]
 
 
-async def test_taking_moves_the_places_of_other_receivers() -> None:
-    loop = asyncio.get_running_loop()
-    one, two = Receiver(loop), Receiver(loop)
+async def test_taking_moves_the_places_of_other_receivers(runtime: Runtime) -> None:
+    one, two = Receiver(runtime.scheduler), Receiver(runtime.scheduler)
     both = [one, two]
     mailbox = box(1, 2, 3)
     assert mailbox.find(is_("x"), both, one) is NOTHING
@@ -111,8 +110,8 @@ async def test_taking_moves_the_places_of_other_receivers() -> None:
     assert mailbox.messages() == [3]
 
 
-async def test_priority_messages_come_first_in_their_own_order() -> None:
-    receiver = Receiver(asyncio.get_running_loop())
+async def test_priority_messages_come_first_in_their_own_order(runtime: Runtime) -> None:
+    receiver = Receiver(runtime.scheduler)
     mailbox = box(1, 2)
     assert mailbox.find(is_("urgent 2"), [receiver], receiver) is NOTHING
     for message in ("urgent 1", "urgent 2"):

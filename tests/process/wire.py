@@ -57,6 +57,9 @@ class Recorder:
         self.sent.append(Submitted(node, sender, message, term))
         return self.pressure
 
+    def hurry(self) -> None:
+        """Everything is written soon."""
+
     def agreed_flags(self, node: Atom) -> int:
         return self.flags
 
@@ -104,6 +107,9 @@ class End:
             self.runtime.loop.call_soon(self._flush)
         return Pressure.CLEAR
 
+    def hurry(self) -> None:
+        """Everything is written soon."""
+
     def agreed_flags(self, node: Atom) -> int:
         return 0 if self.peer is None else self.peer.flags
 
@@ -137,6 +143,7 @@ class End:
         def on_control(message: Control, payload: Payload | None) -> None:
             other.runtime.control(peer, message, payload)
 
+        other.runtime.batch_begin()
         while self.connection is not None and self.connection.queued_bytes:
             for piece in self.connection.data_to_send():
                 if other.connection is not None:
