@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
 from pathlib import Path
 from types import TracebackType
@@ -122,6 +122,11 @@ class Node:
         net_ticktime: seconds; peers silent for this long (give or take a quarter) are given up.
         timeouts, limits: see :mod:`pynode.config`.
         policy: what peers may do here, see :mod:`pynode.policy`.
+        shell: answer ``iex --remsh`` and ``erl -remsh`` with a Python prompt.  True, or a mapping
+            of names that are there beside ``node`` and the words of a process; it is read at the
+            beginning of each session.  Whoever has the cookie may then run any Python here, as
+            the user of this program; without it, no peer runs more than what was exposed.  See
+            :mod:`pynode.services.shell`.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -149,6 +154,7 @@ class Node:
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         policy: Policy = default_policy,
+        shell: bool | Mapping[str, Any] = False,
     ) -> None:
         host = nameless_host(name, long_names=long_names)
         if host is not None and (listen is not None or port):
@@ -188,6 +194,7 @@ class Node:
         self.supervisor: Final = SupervisorClient(self.actor)
         self.sys: Final = Sys(self.actor)
         self._policy = policy
+        self._shell = shell
         self._net: Net | None = None
         self._runtime: Runtime | None = None
         self._services: Services | None = None
@@ -244,6 +251,8 @@ class Node:
             net.on_name = self._renamed
             services = Services(runtime, net, config)
             services.start()
+            if self._shell is not False:
+                services.shell.enable({} if self._shell is True else self._shell)
             self._services = services
         except BaseException:
             await self._tear_down()

@@ -19,6 +19,7 @@ from .net_kernel import NetKernel
 from .pg import Pg
 from .rex import Rex
 from .rpc import Rpc
+from .shell import Shell
 from .user import User
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Services:
     global_: Global
     net_adm: NetAdm
     net_kernel: NetKernel
+    shell: Shell
     user: User
 
     def __init__(self, runtime: Runtime, net: Net, config: NodeConfig) -> None:
@@ -67,6 +69,7 @@ class Services:
         functions = built_in_functions(runtime, self.net_kernel, self.global_, methods)
         for (module, function, arity), found in functions.items():
             runtime.resolver.expose(found, module=module, name=function, arity=arity)
+        self.shell = Shell(runtime)
         if self._config.start_pg:
             self.pg.start()
         # These outlive the program's processes when the node stops.
