@@ -1,6 +1,6 @@
 """The External Term Format: Erlang terms to bytes and back.
 
-``IMPLEMENTATION`` says which codec serves: ``"pure"``.
+``IMPLEMENTATION`` says which codec serves: ``"compiled"`` or ``"pure"``.
 """
 
 from pynode.etf._choice import (

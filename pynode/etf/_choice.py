@@ -1,11 +1,16 @@
-"""The one module that chooses which codec serves."""
+"""The one module that chooses which codec serves; see :mod:`pynode.terms._choice`."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING
 
-from pynode.etf._pure_decoder import decode, decode_payload, decode_prefix
-from pynode.etf._pure_encoder import encode, encode_payload
+from pynode.terms._choice import IMPLEMENTATION
+
+if TYPE_CHECKING or IMPLEMENTATION == "pure":
+    from pynode.etf._pure_decoder import decode, decode_payload, decode_prefix
+    from pynode.etf._pure_encoder import encode, encode_payload
+else:
+    from pynode.etf._compiled import decode, decode_payload, decode_prefix, encode, encode_payload
 
 __all__ = [
     "IMPLEMENTATION",
@@ -15,5 +20,3 @@ __all__ = [
     "encode",
     "encode_payload",
 ]
-
-IMPLEMENTATION: Final = "pure"

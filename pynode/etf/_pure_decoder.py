@@ -95,11 +95,22 @@ def decode_prefix(
         problem = "no version byte 131" if offset < len(data) else "truncated"
         raise DecodeError(problem, min(offset, len(data)))
     if data[offset + 1 : offset + 2] == b"P":
-        return _decode_compressed(data, offset + 1, text, limits)
+        return decode_compressed(data, offset + 1, text, limits, decode_payload)
     return decode_payload(data, offset + 1, (), text=text, limits=limits)
 
 
-def _decode_compressed(data: bytes, offset: int, text: bool, limits: Limits) -> tuple[Any, int]:
+def decode_compressed(
+    data: bytes,
+    offset: int,
+    text: bool,
+    limits: Limits,
+    read: Callable[..., tuple[Any, int]],
+) -> tuple[Any, int]:
+    """Return the compressed term whose tag is at ``offset``, read by ``read``, and where it ends.
+
+    Raises:
+        DecodeError: as :func:`decode`; offsets in the decompressed term are in the text.
+    """
     if len(data) < offset + 5:
         raise DecodeError("truncated", offset)
     (size,) = _uint_at(data, offset + 1)
@@ -113,7 +124,7 @@ def _decode_compressed(data: bytes, offset: int, text: bool, limits: Limits) -> 
     if len(plain) != size or not inflate.eof:
         raise DecodeError(f"not {size} bytes when decompressed", offset)
     try:
-        term, end = decode_payload(plain, 0, (), text=text, limits=limits)
+        term, end = read(plain, 0, (), text=text, limits=limits)
     except DecodeError as error:
         problem = f"{error.problem} at byte {error.offset} of the decompressed term"
         raise DecodeError(problem, offset) from None

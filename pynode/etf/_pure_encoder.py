@@ -25,11 +25,15 @@ from pynode.terms.atom import Atom
 from pynode.terms.compound import BitString, ExportFun, ImproperList, OpaqueFun, Record
 from pynode.terms.identifiers import Pid, Port, Reference
 from pynode.terms.order import key_form
+from pynode.terms.rebuild import positive_zeros
 from pynode.terms.term_map import TermMap
 
 __all__ = ["encode", "encode_payload"]
 
-_MAX_DEPTH: Final = Limits().depth
+_LIMITS: Final = Limits()
+_OUT_OF_RANGE: Final = "a part of an identifier, or a length, is out of its range"
+_NOT_FINITE: Final = "{!r} is no Erlang float"
+_NO_RECORDS: Final = "a native record goes only to a peer that agreed to them"
 
 _SMALL: Final = tuple(bytes((97, value)) for value in range(256))
 _TUPLE: Final = tuple(bytes((104, arity)) for arity in range(256))
@@ -41,38 +45,44 @@ _pid: Final = struct.Struct(">III").pack
 _port: Final = struct.Struct(">QI").pack
 _bit_head: Final = struct.Struct(">BIB").pack
 _fun_head: Final = struct.Struct(">BIB16sII").pack
+_MINUS_ZERO: Final = b"F\x80" + bytes(7)
 _keep_wire: Final[Any] = Pid.__dict__["_wire"].__set__
 
 
-def encode(term: Any) -> bytes:
+def encode(term: Any, *, limits: Limits = _LIMITS) -> bytes:
     """Return ``term`` in the External Term Format, version byte (131) included.
+
+    Args:
+        term: any value of the README's table.
+        limits: ``depth`` holds.
 
     Raises:
         EncodeError: a value in it is no Erlang term (NaN and infinities included), two keys of
             a map are one term, or it is nested deeper than ``Limits.depth``.
     """
-    return _joined(term, True, b"\x83")
+    return _joined(term, True, b"\x83", limits)
 
 
-def encode_payload(term: Any, *, records: bool = False) -> bytes:
+def encode_payload(term: Any, *, records: bool = False, limits: Limits = _LIMITS) -> bytes:
     """Return ``term`` without the version byte, as it travels on a connection.
 
     Args:
         term: any value of the README's table.
         records: the peer agreed to NATIVE_RECORDS; without it a :class:`Record` is refused, as
             it would cost the connection.
+        limits: as in :func:`encode`.
 
     Raises:
         EncodeError: as :func:`encode`; nothing was sent.
     """
-    return _joined(term, records, b"")
+    return _joined(term, records, b"", limits)
 
 
-def _joined(term: Any, records: bool, version: bytes) -> bytes:
+def _joined(term: Any, records: bool, version: bytes, limits: Limits) -> bytes:
     try:
-        return b"".join(_encode(term, records, version))
+        return b"".join(_encode(term, records, version, limits.depth))
     except struct.error:
-        raise EncodeError("a part of an identifier, or a length, is out of its range") from None
+        raise EncodeError(_OUT_OF_RANGE) from None
     except EncodeError:
         raise
     except (RuntimeError, BufferError, ValueError) as error:
@@ -100,7 +110,7 @@ class _Output(list[bytes]):
         return self.total
 
 
-def _encode(term: Any, records: bool, version: bytes) -> _Output:
+def _encode(term: Any, records: bool, version: bytes, max_depth: int) -> _Output:
     out = _Output((version,))
     write = out.append
     values: Iterator[Any] = iter((term,))
@@ -126,8 +136,8 @@ def _encode(term: Any, records: bool, version: bytes) -> _Output:
                 if not value:
                     write(b"h\0")
                     continue
-                if len(stack) >= _MAX_DEPTH:
-                    raise EncodeError(f"a term nested deeper than {_MAX_DEPTH}")
+                if len(stack) >= max_depth:
+                    raise EncodeError(f"a term nested deeper than {max_depth}")
                 size = len(value)
                 write(_TUPLE[size] if size < 256 else _head32(105, size))
                 stack.append((values, tail))
@@ -142,7 +152,7 @@ def _encode(term: Any, records: bool, version: bytes) -> _Output:
             elif kind in leaves:
                 write(leaves[kind](value))
             else:
-                opened = _open(value, out, records, len(stack))
+                opened = _open(value, out, records, len(stack), max_depth)
                 if opened is not None:
                     stack.append((values, tail))
                     values, tail = opened
@@ -160,7 +170,9 @@ def _encode(term: Any, records: bool, version: bytes) -> _Output:
 # --------------------------------------------------------------------------- containers
 
 
-def _open(value: Any, out: _Output, records: bool, depth: int) -> tuple[Iterator[Any], Any] | None:
+def _open(
+    value: Any, out: _Output, records: bool, depth: int, max_depth: int
+) -> tuple[Iterator[Any], Any] | None:
     """Write the head of a container; return what follows and its tail, None where nothing does.
 
     Also takes leaves of derived classes, such as an IntEnum.
@@ -174,11 +186,14 @@ def _open(value: Any, out: _Output, records: bool, depth: int) -> tuple[Iterator
         else:
             out.append(_derived(value))
             return None
+        if kind is TermMap and not records:
+            refuse_zeros(value)
     elif opener is _record and not records:
-        raise EncodeError("a native record goes only to a peer that agreed to them")
+        raise EncodeError(_NO_RECORDS)
     opened = opener(value, out)
-    if opened is not None and depth >= _MAX_DEPTH:
-        raise EncodeError(f"a term nested deeper than {_MAX_DEPTH}")
+    # A list of numbers is written as a leaf, and is none.
+    if depth >= max_depth and (opened is not None or out[-1][:1] == b"l"):
+        raise EncodeError(f"a term nested deeper than {max_depth}")
     return opened
 
 
@@ -219,7 +234,7 @@ def _integers(items: tuple[int, ...]) -> bytes:
 
 def _floats(items: tuple[float, ...]) -> bytes:
     if not all(map(isfinite, items)):
-        raise EncodeError("NaN and the infinities are no Erlang floats")
+        raise EncodeError(_NOT_FINITE.format(next(item for item in items if not isfinite(item))))
     body = b"".join([_float(70, item) for item in items])
     return b"%b%bj" % (_head32(108, len(items)), body)
 
@@ -238,18 +253,42 @@ _DISTINCT_KEYS: Final[tuple[frozenset[type], ...]] = (
 
 
 def _map(value: Any, out: _Output) -> tuple[Iterator[Any], Any] | None:
+    items = map_items(value)
+    out.append(_head32(116, len(items) >> 1))
+    return (iter(items), b"") if items else None
+
+
+def map_items(value: Any) -> tuple[Any, ...]:
+    """Return the keys and values of a map in turn.
+
+    Raises:
+        EncodeError: two keys are one term.
+    """
     items = tuple(chain.from_iterable(value.items()))
     size = len(items) >> 1
-    out.append(_head32(116, size))
-    if size == 0:
-        return None
     if size > 1 and type(value) is not TermMap:
         types = set(map(type, items[::2]))
         if not (types <= _DISTINCT_KEYS[0] or types <= _DISTINCT_KEYS[1]) and (
             len(set(map(key_form, items[::2]))) != size
         ):
             raise EncodeError("two keys of a map are one term")
-    return iter(items), b""
+    return items
+
+
+def refuse_zeros(value: Any) -> None:
+    """Refuse keys that differ only in 0.0 and -0.0: before OTP 27 they are one term.
+
+    A BEAM that is sent such a map gives up the connection.
+
+    Raises:
+        EncodeError: two keys do.
+    """
+    keys = list(value)
+    wires = [encode(key) for key in keys]
+    if any(_MINUS_ZERO in wire for wire in wires):
+        forms = {key_form(positive_zeros(key)) for key in keys}
+        if len(forms) != len(keys):
+            raise EncodeError("keys of a map differ in 0.0 and -0.0, which older nodes refuse")
 
 
 def _improper(value: ImproperList, out: _Output) -> tuple[Iterator[Any], Any] | None:
@@ -301,7 +340,7 @@ def _big(value: int) -> bytes:
 
 def _finite(value: float) -> bytes:
     if not isfinite(value):
-        raise EncodeError(f"{value!r} is no Erlang float")
+        raise EncodeError(_NOT_FINITE.format(value))
     return _float(70, value)
 
 
@@ -413,3 +452,4 @@ _BASES: Final[tuple[tuple[type, _Opener], ...]] = (
     (dict, _map),
     (MutableMapping, _map),
 )
+MAPPINGS: Final = (dict, MutableMapping)

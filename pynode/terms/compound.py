@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, final
 
+from pynode.terms._choice import ImproperList, Pid
+from pynode.terms._pure_values import Frozen
 from pynode.terms.atom import Atom
-from pynode.terms.identifiers import Pid, _Frozen
 
 __all__ = ["BitString", "ExportFun", "ImproperList", "OpaqueFun", "Record"]
 
@@ -18,7 +19,7 @@ _set: Final = object.__setattr__
 
 
 @final
-class BitString(_Frozen):
+class BitString(Frozen):
     """A bit string whose length is not a multiple of 8: ``<<5:3>>`` is ``BitString(b"\\xa0", 3)``.
 
     ``data`` holds the bits from the most significant of its first byte on; of the last byte
@@ -66,53 +67,7 @@ class BitString(_Frozen):
 
 
 @final
-class ImproperList(_Frozen):
-    """A list whose tail is no list: ``[alias|Ref]`` is ``ImproperList([atom.alias], ref)``.
-
-    ``elements`` is a tuple of one or more terms.  A tail that is an improper list itself is taken
-    up, so that each term has one form.
-
-    Raises:
-        ValueError: no elements, or a tail that is a list (the whole is a list then).
-    """
-
-    __slots__ = ("elements", "tail")
-
-    elements: tuple[Any, ...]
-    tail: Any
-
-    def __init__(self, elements: Iterable[Any], tail: Any) -> None:
-        elements = tuple(elements)
-        if not elements:
-            raise ValueError("an improper list has at least one element")
-        if isinstance(tail, list):
-            raise ValueError("a list with the tail of a list is a list")
-        if type(tail) is ImproperList:
-            elements += tail.elements
-            tail = tail.tail
-        _set(self, "elements", elements)
-        _set(self, "tail", tail)
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is ImproperList:
-            return self.elements == other.elements and bool(self.tail == other.tail)
-        return NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((ImproperList, self.elements, self.tail))
-
-    def __repr__(self) -> str:
-        return f"ImproperList({list(self.elements)!r}, {self.tail!r})"
-
-    def _shown_parts(self) -> tuple[str, Iterable[Any], str]:
-        return "ImproperList(", (list(self.elements[:100]), self.tail), ")"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ImproperList, (self.elements, self.tail)
-
-
-@final
-class ExportFun(_Frozen):
+class ExportFun(Frozen):
     """``fun Module:Function/Arity``, in Elixir ``&Module.function/arity``."""
 
     __slots__ = ("arity", "function", "module")
@@ -153,7 +108,7 @@ class ExportFun(_Frozen):
 
 
 @final
-class OpaqueFun(_Frozen):
+class OpaqueFun(Frozen):
     """A fun made by a BEAM module's own code: it cannot run here, and goes back as it came.
 
     The parts are those of NEW_FUN_EXT.  ``env`` are the values the fun closes over, ``pid`` its
@@ -226,7 +181,7 @@ class OpaqueFun(_Frozen):
 
 
 @final
-class Record(_Frozen):
+class Record(Frozen):
     """A native record (OTP 29): ``#Module:Name{Field = Value, ...}``.
 
     ``fields`` are ``(name, value)`` pairs in the order of the definition; ``exported`` says

@@ -18,7 +18,7 @@ from pynode.terms.compound import BitString, ExportFun, ImproperList, OpaqueFun,
 from pynode.terms.identifiers import Pid, Port, Reference
 from pynode.terms.term_map import TermMap
 
-__all__ = ["copy_term", "make_map", "rebuild"]
+__all__ = ["copy_term", "make_map", "positive_zeros", "rebuild"]
 
 _MAX_DEPTH: Final = Limits().depth
 _MAX_KEY_DEPTH: Final = 64
@@ -44,7 +44,19 @@ def copy_term(term: Any) -> Any:
 
 def rebuild(term: Any, *, text: bool = False) -> Any:
     """Copy ``term``; with ``text``, binaries in UTF-8 become str and not the other way round."""
-    leaves = _TEXT_LEAVES if text else _LEAVES
+    return _rebuild(term, _TEXT_LEAVES if text else _LEAVES, text)
+
+
+def positive_zeros(term: Any) -> Any:
+    """Copy ``term`` with 0.0 for each -0.0.
+
+    Raises:
+        EncodeError: two keys of a map become one term.
+    """
+    return _rebuild(term, _ZERO_LEAVES, False)
+
+
+def _rebuild(term: Any, leaves: dict[type, Callable[[Any], Any]], text: bool) -> Any:
     built: list[Any] = []
     finish: _Finish | None = None
     known: dict[int, bytes] = {}
@@ -238,6 +250,7 @@ _LEAVES: Final[dict[type, Callable[[Any], Any]]] = {
     memoryview: bytes,
     BitString: _bit_string,
 }
+_ZERO_LEAVES: Final = _LEAVES | {float: lambda value: _float(value) + 0.0}
 _TEXT_LEAVES: Final[dict[type, Callable[[Any], Any]]] = {
     float: _float,
     str: _plain_str,

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from pynode.etf import _pure_encoder, decode, encode
+from pynode.etf import _pure_encoder
+from pynode.etf._pure_decoder import decode
+from pynode.etf._pure_encoder import encode
 from pynode.terms import (
     ImproperList,
     OpaqueFun,

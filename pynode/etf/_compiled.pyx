@@ -1,0 +1,1393 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
+"""The codec in C: the twin of ``_pure_decoder`` and ``_pure_encoder``.
+
+It reads and writes what is common itself, and asks the pure codec for the rest: old forms of
+identifiers, long integers, whatever is nested deeper than ``_NATIVE_DEPTH``.  Values, errors and
+their offsets are the same.
+
+Reading: each length is compared with what is left before it is believed; ``pos`` of an error is
+where the tag of the term stands.  Writing: while nothing but exact types of the table is met, no
+Python code can run, so lists and dicts are read where they lie; at the first value that could run
+some, all is written anew with copies of them (``careful``).
+
+Two caches are of fixed size, and a collision only costs time: an atom's name on the wire to the
+atom, a short binary key of a map to its object, which has its hash.
+"""
+
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
+from cpython.dict cimport PyDict_Next
+from cpython.float cimport PyFloat_AS_DOUBLE
+from cpython.list cimport PyList_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.tuple cimport PyTuple_GET_SIZE
+from libc.math cimport isfinite
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from pynode.terms._compiled cimport (
+    Atom,
+    ImproperList,
+    Pid,
+    Reference,
+    intern_atom,
+    make_improper,
+    make_pid,
+    make_reference,
+)
+
+import struct
+
+from pynode.config import Limits
+from pynode.errors import DecodeError, EncodeError
+from pynode.etf import _pure_decoder, _pure_encoder
+from pynode.terms import atom as _atoms_in_use
+from pynode.terms.compound import OpaqueFun, Record
+from pynode.terms.order import key_form
+from pynode.terms.rebuild import make_map
+from pynode.terms.term_map import TermMap
+
+__all__ = ["decode", "decode_payload", "decode_prefix", "encode", "encode_payload"]
+
+cdef extern from "Python.h":
+    bint PyLong_CheckExact(object)
+    bint PyFloat_CheckExact(object)
+    bint PyBool_Check(object)
+    bint PyUnicode_IS_COMPACT_ASCII(object)
+    const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
+    object PyUnicode_DecodeUTF8(const char*, Py_ssize_t, const char*)
+    object PyUnicode_AsUTF8String(object)
+    long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+    object PyLong_FromLong(long)
+    object PyLong_FromLongLong(long long)
+    object PyLong_FromUnsignedLongLong(unsigned long long)
+    object PyFloat_FromDouble(double)
+    object PyList_New(Py_ssize_t)
+    object PyTuple_New(Py_ssize_t)
+    void PyList_SET_ITEM(object, Py_ssize_t, PyObject*)
+    void PyTuple_SET_ITEM(object, Py_ssize_t, PyObject*)
+    PyObject* PyDict_SetDefault(object, object, object) except NULL
+    Py_ssize_t PyDict_GET_SIZE(object)
+    int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
+    char* PyBytes_AS_STRING_ "PyBytes_AS_STRING"(PyObject*)
+    PyObject* new_bytes "PyBytes_FromStringAndSize"(const char*, Py_ssize_t) except NULL
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+
+    static inline uint32_t pynode_get32(const unsigned char *at) {
+        return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    }
+    static inline void pynode_set32(unsigned char *at, uint32_t value) {
+        at[0] = (unsigned char)(value >> 24);
+        at[1] = (unsigned char)(value >> 16);
+        at[2] = (unsigned char)(value >> 8);
+        at[3] = (unsigned char)value;
+    }
+    static inline uint64_t pynode_get64(const unsigned char *at) {
+        return (uint64_t)pynode_get32(at) << 32 | pynode_get32(at + 4);
+    }
+    static inline double pynode_get_double(const unsigned char *at) {
+        uint64_t bits = pynode_get64(at);
+        double value;
+        memcpy(&value, &bits, 8);
+        return value;
+    }
+    static inline void pynode_set_double(unsigned char *at, double value) {
+        uint64_t bits;
+        memcpy(&bits, &value, 8);
+        pynode_set32(at, (uint32_t)(bits >> 32));
+        pynode_set32(at + 4, (uint32_t)bits);
+    }
+    /* Of any bytes; nothing beyond them is read. */
+    static inline uint32_t pynode_hash(const unsigned char *at, Py_ssize_t size) {
+        uint64_t state = (uint64_t)size * 0x9E3779B97F4A7C15u, word;
+        uint32_t half;
+        while (size >= 8) {
+            memcpy(&word, at, 8);
+            state = (state ^ word) * 0x9E3779B97F4A7C15u;
+            state ^= state >> 32;
+            at += 8;
+            size -= 8;
+        }
+        word = 0;
+        if (size >= 4) {
+            memcpy(&half, at, 4);
+            word = half;
+            memcpy(&half, at + size - 4, 4);
+            word = word << 32 | half;
+        } else if (size > 0) {
+            word = (uint64_t)at[0] << 16 | (uint64_t)at[size >> 1] << 8 | at[size - 1];
+        }
+        state = (state ^ word) * 0x9E3779B97F4A7C15u;
+        return (uint32_t)(state >> 32);
+    }
+    """
+    uint32_t get32 "pynode_get32"(const unsigned char*) nogil
+    uint64_t get64 "pynode_get64"(const unsigned char*) nogil
+    double get_double "pynode_get_double"(const unsigned char*) nogil
+    void set32 "pynode_set32"(unsigned char*, uint32_t) nogil
+    void set_double "pynode_set_double"(unsigned char*, double) nogil
+    uint32_t hash_bytes "pynode_hash"(const unsigned char*, Py_ssize_t) nogil
+    dict new_dict "__Pyx_PyDict_NewPresized"(Py_ssize_t)
+
+if type(_atoms_in_use.ok) is not Atom:
+    raise ImportError("the compiled codec goes with the compiled values, and the pure are in use")
+
+cdef enum:
+    # Nesting that is left to the C stack; some 200 bytes each.
+    _NATIVE_DEPTH = 256
+    _ATOM_SLOTS = 4096
+    _PID_SLOTS = 1024
+    _KEY_SLOTS = 2048
+    _KEY_BYTES = 32
+    # Pairs of a map from which on keys of one hash are looked for.
+    _MANY = 64
+    # Room that is made at most for a number of pairs that is only said.
+    _BELIEVED = 4096
+    # What writing ends with.
+    _DONE = 0
+    _CARE = 1
+    _DEEP = 2
+
+cdef object _LIMITS = Limits()
+cdef Py_ssize_t _LARGEST = <Py_ssize_t>1 << 62
+cdef object _struct_error = struct.error
+cdef dict _leaves = _pure_decoder._LEAVES
+cdef dict _write_leaves = _pure_encoder._LEAVES
+cdef object _open_fun = _pure_decoder._open_fun
+cdef object _open_record = _pure_decoder._open_record
+cdef object _unknown = _pure_decoder._unknown
+cdef object _not_finite = _pure_encoder._NOT_FINITE
+cdef object _out_of_range = _pure_encoder._OUT_OF_RANGE
+
+
+class _TooDeep(Exception):
+    """Nested deeper than the C stack is trusted with: the pure codec reads it."""
+
+
+cdef (PyObject*)[256] _small
+
+cdef void _fill_small():
+    cdef int number
+    for number in range(256):
+        value = PyLong_FromLong(number)
+        Py_INCREF(value)
+        _small[number] = <PyObject*>value
+
+_fill_small()
+
+
+# --------------------------------------------------------------------------- limits
+
+cdef object _last_limits = None
+cdef Py_ssize_t _last_depth = 0
+cdef Py_ssize_t _last_elements = 0
+
+
+cdef int _use_limits(object limits) except -1:
+    """Have the numbers of ``limits`` at hand; they are frozen, so the last are remembered."""
+    global _last_limits, _last_depth, _last_elements
+    if limits is not _last_limits:
+        depth, elements = limits.depth, limits.elements
+        _last_limits = None
+        _last_depth = min(depth, _LARGEST)
+        _last_elements = min(elements, _LARGEST)
+        _last_limits = limits
+    return 0
+
+
+# --------------------------------------------------------------------------- reading
+
+cdef struct Reader:
+    const unsigned char* data
+    Py_ssize_t size
+    Py_ssize_t pos
+    Py_ssize_t budget
+    Py_ssize_t depth
+    Py_ssize_t max_depth
+    bint text
+    # Borrowed: a tuple.
+    PyObject* atoms
+    # Owned, or NULL until they are wanted: all the bytes, and what make_map() remembers.
+    PyObject* whole
+    PyObject* known
+
+cdef struct AtomSlot:
+    PyObject* wire
+    PyObject* atom
+    uint32_t hash
+
+cdef struct KeySlot:
+    PyObject* data
+    PyObject* text
+    uint32_t hash
+
+cdef AtomSlot[_ATOM_SLOTS] _atom_slots
+cdef KeySlot[_KEY_SLOTS] _key_slots
+cdef (PyObject*)[_PID_SLOTS] _pid_slots
+
+
+cdef object _truncated(Reader* r, Py_ssize_t pos):
+    raise DecodeError("truncated", min(pos, r.size))
+
+
+cdef object _whole(Reader* r):
+    """Return all the bytes as the object that the pure codec wants."""
+    if r.whole is NULL:
+        data = PyBytes_FromStringAndSize(<const char*>r.data, r.size)
+        Py_INCREF(data)
+        r.whole = <PyObject*>data
+    return <object>r.whole
+
+
+cdef inline int _open(Reader* r, Py_ssize_t pos, Py_ssize_t count, Py_ssize_t end) except -1:
+    """Go into a container of ``count`` terms that starts at ``end``."""
+    if count > r.size - end:
+        _truncated(r, pos)
+    r.budget -= count
+    if r.budget < 0:
+        raise DecodeError("more elements than Limits.elements", pos)
+    if r.depth >= r.max_depth:
+        raise DecodeError("nested deeper than Limits.depth", pos)
+    if r.depth >= _NATIVE_DEPTH:
+        raise _TooDeep
+    r.depth += 1
+    r.pos = end
+    return 0
+
+
+cdef object _new_atom(Reader* r, Py_ssize_t pos, Py_ssize_t size, AtomSlot* slot, uint32_t hash):
+    """Read an atom that is not in its slot, and put it there."""
+    cdef const char* start = <const char*>r.data + pos + 2
+    cdef PyObject* old_wire
+    cdef PyObject* old_atom
+    try:
+        name = PyUnicode_DecodeUTF8(start, size, NULL)
+    except UnicodeDecodeError:
+        raise DecodeError("an atom that is no UTF-8", pos) from None
+    if name == "true":
+        found, wire = True, b"w\x04true"
+    elif name == "false":
+        found, wire = False, b"w\x05false"
+    elif name == "nil":
+        found, wire = None, b"w\x03nil"
+    else:
+        found = intern_atom(name)
+        wire = (<Atom>found).wire
+    old_wire, old_atom = slot.wire, slot.atom
+    Py_INCREF(wire)
+    Py_INCREF(found)
+    slot.wire, slot.atom, slot.hash = <PyObject*>wire, <PyObject*>found, hash
+    Py_XDECREF(old_wire)
+    Py_XDECREF(old_atom)
+    return found
+
+
+cdef inline object _small_atom(Reader* r, Py_ssize_t pos, Py_ssize_t outer):
+    """Read SMALL_ATOM_UTF8_EXT, of which the tag is there; ``outer`` is the term it is part of."""
+    cdef Py_ssize_t size
+    cdef uint32_t hash
+    cdef AtomSlot* slot
+    if r.size - pos < 2:
+        return _truncated(r, outer)
+    size = r.data[pos + 1]
+    if size > r.size - pos - 2:
+        return _truncated(r, pos)
+    r.pos = pos + 2 + size
+    hash = hash_bytes(r.data + pos + 2, size)
+    slot = &_atom_slots[hash & (_ATOM_SLOTS - 1)]
+    if (
+        slot.hash == hash
+        and slot.wire is not NULL
+        and PyBytes_GET_SIZE(<object>slot.wire) == size + 2
+        and memcmp(PyBytes_AS_STRING(<object>slot.wire) + 2, r.data + pos + 2, size) == 0
+    ):
+        return <object>slot.atom
+    return _new_atom(r, pos, size, slot, hash)
+
+
+cdef inline object _cached_atom(Reader* r, Py_ssize_t pos, Py_ssize_t outer):
+    """Read ATOM_CACHE_REF, of which the tag is there."""
+    cdef Py_ssize_t index
+    if r.size - pos < 2:
+        return _truncated(r, outer)
+    index = r.data[pos + 1]
+    if index >= PyTuple_GET_SIZE(<object>r.atoms):
+        raise DecodeError(f"no atom {index} in the header", pos)
+    r.pos = pos + 2
+    return (<tuple>r.atoms)[index]
+
+
+cdef inline object _node(Reader* r, Py_ssize_t pos, Py_ssize_t outer):
+    """Read the node of an identifier; Ellipsis: it has a form that the pure codec reads."""
+    cdef int tag
+    if pos >= r.size:
+        return _truncated(r, outer)
+    tag = r.data[pos]
+    if tag == 119:
+        found = _small_atom(r, pos, outer)
+    elif tag == 82:
+        found = _cached_atom(r, pos, outer)
+    else:
+        return ...
+    if type(found) is not Atom:
+        raise DecodeError(f"the atom {str(found).lower()} as the name of a node", pos)
+    return found
+
+
+cdef object _pid(Reader* r, Py_ssize_t pos):
+    cdef uint32_t number, serial, life, hash
+    cdef const unsigned char* at
+    cdef PyObject** slot
+    cdef PyObject* old
+    cdef Pid pid
+    node = _node(r, pos + 1, pos)
+    if node is ...:
+        return _leaf(r, pos, 88)
+    if r.size - r.pos < 12:
+        return _truncated(r, pos)
+    at = r.data + r.pos
+    number, serial, life = get32(at), get32(at + 4), get32(at + 8)
+    r.pos += 12
+    hash = (number ^ (serial << 7) ^ (life << 3)) * <uint32_t>0x9E3779B1 ^ <uint32_t>(
+        <uint64_t><PyObject*>node >> 4
+    )
+    slot = &_pid_slots[(hash ^ (hash >> 16)) & (_PID_SLOTS - 1)]
+    if slot[0] is not NULL:
+        pid = <Pid>slot[0]
+        if (
+            pid.number == number
+            and pid.serial_number == serial
+            and pid.life == life
+            and pid.node is node
+        ):
+            return pid
+    pid = make_pid(<Atom>node, number, serial, life)
+    old = slot[0]
+    Py_INCREF(pid)
+    slot[0] = <PyObject*>pid
+    Py_XDECREF(old)
+    return pid
+
+
+cdef object _reference(Reader* r, Py_ssize_t pos):
+    cdef uint32_t count, index
+    cdef const unsigned char* at
+    cdef uint32_t[5] numbers
+    if r.size - pos < 3:
+        return _truncated(r, pos)
+    count = (<uint32_t>r.data[pos + 1] << 8) | r.data[pos + 2]
+    if count < 1 or count > 5:
+        raise DecodeError(f"a reference of {count} words", pos)
+    node = _node(r, pos + 3, pos)
+    if node is ...:
+        return _leaf(r, pos, 90)
+    if r.size - r.pos < 4 + 4 * <Py_ssize_t>count:
+        return _truncated(r, pos)
+    at = r.data + r.pos
+    for index in range(count):
+        numbers[index] = get32(at + 4 + 4 * index)
+    r.pos += 4 + 4 * <Py_ssize_t>count
+    return make_reference(<Atom>node, get32(at), count, numbers)
+
+
+cdef object _leaf(Reader* r, Py_ssize_t pos, int tag):
+    """Have the pure codec read a rare term that holds no others."""
+    handler = _leaves.get(tag)
+    if handler is None:
+        raise DecodeError(_unknown(tag), pos)
+    try:
+        found, end = handler(_whole(r), pos, <object>r.atoms)
+    except (IndexError, _struct_error):
+        return _truncated(r, pos)
+    r.pos = end
+    if r.text and tag == 77 and type(found) is bytes:
+        return _text(found)
+    return found
+
+
+cdef object _text(bytes data):
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+cdef object _binary(Reader* r, Py_ssize_t pos):
+    cdef Py_ssize_t size
+    cdef const char* start
+    if r.size - pos < 5:
+        return _truncated(r, pos)
+    size = get32(r.data + pos + 1)
+    if size > r.size - pos - 5:
+        return _truncated(r, pos)
+    start = <const char*>r.data + pos + 5
+    r.pos = pos + 5 + size
+    if r.text:
+        try:
+            return PyUnicode_DecodeUTF8(start, size, NULL)
+        except UnicodeDecodeError:
+            pass
+    return PyBytes_FromStringAndSize(start, size)
+
+
+cdef object _string(Reader* r, Py_ssize_t pos):
+    """Read STRING_EXT."""
+    cdef Py_ssize_t size, index
+    cdef const unsigned char* at
+    cdef PyObject* item
+    if r.size - pos < 3:
+        return _truncated(r, pos)
+    size = (<Py_ssize_t>r.data[pos + 1] << 8) | r.data[pos + 2]
+    if size > r.size - pos - 3:
+        return _truncated(r, pos)
+    r.budget -= size
+    if r.budget < 0:
+        raise DecodeError("more elements than Limits.elements", pos)
+    at = r.data + pos + 3
+    found = PyList_New(size)
+    for index in range(size):
+        item = _small[at[index]]
+        Py_INCREF(<object>item)
+        PyList_SET_ITEM(found, index, item)
+    r.pos = pos + 3 + size
+    return found
+
+
+cdef object _small_big(Reader* r, Py_ssize_t pos):
+    cdef Py_ssize_t size, index
+    cdef uint64_t value = 0
+    if r.size - pos < 3:
+        return _truncated(r, pos)
+    size = r.data[pos + 1]
+    if size > 8:
+        return _leaf(r, pos, 110)
+    if size > r.size - pos - 3:
+        return _truncated(r, pos)
+    for index in range(size):
+        value |= <uint64_t>r.data[pos + 3 + index] << (8 * index)
+    r.pos = pos + 3 + size
+    if not r.data[pos + 2]:
+        return PyLong_FromUnsignedLongLong(value)
+    if value <= <uint64_t>1 << 62:
+        return PyLong_FromLongLong(-<long long>value)
+    return -PyLong_FromUnsignedLongLong(value)
+
+
+cdef object _float(Reader* r, Py_ssize_t pos):
+    cdef double value
+    if r.size - pos < 9:
+        return _truncated(r, pos)
+    value = get_double(r.data + pos + 1)
+    if not isfinite(value):
+        raise DecodeError("a float that is not finite", pos)
+    r.pos = pos + 9
+    return PyFloat_FromDouble(value)
+
+
+cdef object _tuple(Reader* r, Py_ssize_t pos, Py_ssize_t count, Py_ssize_t end):
+    cdef Py_ssize_t index
+    if not count:
+        r.pos = end
+        return ()
+    _open(r, pos, count, end)
+    found = PyTuple_New(count)
+    for index in range(count):
+        item = _read(r)
+        Py_INCREF(item)
+        PyTuple_SET_ITEM(found, index, <PyObject*>item)
+    r.depth -= 1
+    return found
+
+
+cdef int _fill(Reader* r, object items, Py_ssize_t count) except -1:
+    """Read the elements of a list of which the places are there; numbers here, without a call."""
+    cdef Py_ssize_t index, pos
+    cdef Py_ssize_t size = r.size
+    cdef const unsigned char* data = r.data
+    cdef PyObject* small
+    cdef int tag
+    cdef double value
+    for index in range(count):
+        pos = r.pos
+        tag = data[pos] if pos < size else -1
+        if tag == 97 and size - pos >= 2:
+            small = _small[data[pos + 1]]
+            Py_INCREF(<object>small)
+            PyList_SET_ITEM(items, index, small)
+            r.pos = pos + 2
+            continue
+        if tag == 98 and size - pos >= 5:
+            item = PyLong_FromLong(<int32_t>get32(data + pos + 1))
+            r.pos = pos + 5
+        else:
+            item = _read(r)
+        Py_INCREF(item)
+        PyList_SET_ITEM(items, index, <PyObject*>item)
+    return 0
+
+
+cdef object _list(Reader* r, Py_ssize_t pos):
+    cdef Py_ssize_t count
+    cdef int tag
+    if r.size - pos < 5:
+        return _truncated(r, pos)
+    count = get32(r.data + pos + 1)
+    _open(r, pos, count, pos + 5)
+    items = PyList_New(count)
+    _fill(r, items, count)
+    while True:
+        pos = r.pos
+        if pos >= r.size:
+            return _truncated(r, pos)
+        tag = r.data[pos]
+        if tag == 106:
+            r.pos = pos + 1
+            break
+        if tag == 108:
+            # The list goes on: nothing is nested.
+            if r.size - pos < 5:
+                return _truncated(r, pos)
+            count = get32(r.data + pos + 1)
+            if count > r.size - pos - 5:
+                return _truncated(r, pos)
+            r.budget -= count
+            if r.budget < 0:
+                raise DecodeError("more elements than Limits.elements", pos)
+            r.pos = pos + 5
+            while count:
+                (<list>items).append(_read(r))
+                count -= 1
+            continue
+        if tag == 107:
+            (<list>items).extend(_string(r, pos))
+            break
+        tail = _read(r)
+        r.depth -= 1
+        return make_improper(tuple(<list>items), tail) if PyList_GET_SIZE(items) else tail
+    r.depth -= 1
+    return items
+
+
+cdef object _key(Reader* r, Py_ssize_t pos, Py_ssize_t size):
+    """Read a short binary as the object that it was the last time."""
+    cdef const unsigned char* start = r.data + pos + 5
+    cdef uint32_t hash = hash_bytes(start, size)
+    cdef KeySlot* slot = &_key_slots[hash & (_KEY_SLOTS - 1)]
+    cdef PyObject* old_data
+    cdef PyObject* old_text
+    r.pos = pos + 5 + size
+    if (
+        slot.hash != hash
+        or slot.data is NULL
+        or PyBytes_GET_SIZE(<object>slot.data) != size
+        or memcmp(PyBytes_AS_STRING(<object>slot.data), start, size) != 0
+    ):
+        data = PyBytes_FromStringAndSize(<const char*>start, size)
+        old_data, old_text = slot.data, slot.text
+        Py_INCREF(data)
+        slot.data, slot.text, slot.hash = <PyObject*>data, NULL, hash
+        Py_XDECREF(old_data)
+        Py_XDECREF(old_text)
+    if not r.text:
+        return <object>slot.data
+    if slot.text is NULL:
+        text = _text(<bytes>slot.data)
+        Py_INCREF(text)
+        slot.text = <PyObject*>text
+    return <object>slot.text
+
+
+cdef inline bint _flat(object value) noexcept:
+    """Tell whether Python hashes it well, in no recursion."""
+    return (
+        type(value) is bytes
+        or type(value) is Atom
+        or type(value) is str
+        or PyLong_CheckExact(value)
+        or PyFloat_CheckExact(value)
+        or type(value) is Pid
+        or type(value) is Reference
+        or value is None
+        or PyBool_Check(value)
+    )
+
+
+cdef bint _easy(object key, bint many) except -1:
+    """Tell whether a dict may take the key; of ``many``, chosen ones could have one hash."""
+    cdef int overflow = 0
+    cdef long long number
+    if type(key) is bytes or type(key) is Atom or type(key) is str:
+        return True
+    if PyLong_CheckExact(key):
+        if not many:
+            return True
+        number = PyLong_AsLongLongAndOverflow(key, &overflow)
+        return not overflow and -(<long long>1 << 60) < number < (<long long>1 << 60)
+    if PyFloat_CheckExact(key):
+        return not many
+    if type(key) is tuple:
+        if many:
+            return False
+        for item in <tuple>key:
+            if not _flat(item):
+                return False
+        return True
+    return _flat(key)
+
+
+cdef object _map(Reader* r, Py_ssize_t pos):
+    cdef Py_ssize_t count, index, start, size
+    cdef bint many
+    cdef list items = None
+    cdef dict found
+    if r.size - pos < 5:
+        return _truncated(r, pos)
+    count = get32(r.data + pos + 1)
+    if not count:
+        r.pos = pos + 5
+        return {}
+    _open(r, pos, 2 * count, pos + 5)
+    found = new_dict(min(count, <Py_ssize_t>_BELIEVED))
+    many = count >= _MANY
+    for index in range(count):
+        start = r.pos
+        key = None
+        size = -1
+        if r.size - start >= 5 and r.data[start] == 109:
+            size = get32(r.data + start + 1)
+        if 0 <= size <= _KEY_BYTES and size <= r.size - start - 5:
+            key = _key(r, start, size)
+        else:
+            key = _read(r)
+        value = _read(r)
+        if items is None:
+            if _easy(key, many):
+                PyDict_SetDefault(found, key, value)
+                if PyDict_GET_SIZE(found) == index + 1:
+                    continue
+            items = []
+            for pair in found.items():
+                items.extend(pair)
+        items.append(key)
+        items.append(value)
+    r.depth -= 1
+    if items is None:
+        return found
+    if r.known is NULL:
+        known = {}
+        Py_INCREF(known)
+        r.known = <PyObject*>known
+    made = make_map(items, <object>r.known, nested=True)
+    if made is None:
+        raise DecodeError("two keys of a map are one term", pos)
+    return made
+
+
+cdef object _fun(Reader* r, Py_ssize_t pos):
+    try:
+        count, end, build = _open_fun(_whole(r), pos, <object>r.atoms)
+    except (IndexError, _struct_error):
+        return _truncated(r, pos)
+    if not count:
+        r.pos = end
+        return build(())
+    _open(r, pos, count, end)
+    values = []
+    for _ in range(<Py_ssize_t>count):
+        values.append(_read(r))
+    r.depth -= 1
+    return build(values)
+
+
+cdef object _record(Reader* r, Py_ssize_t pos):
+    cdef Py_ssize_t count
+    try:
+        names, exported, module, name, end = _open_record(
+            _whole(r), pos, <object>r.atoms, r.budget
+        )
+    except (IndexError, _struct_error):
+        return _truncated(r, pos)
+    count = len(names)
+    if not count:
+        r.pos = end
+        return Record(module, name, exported, ())
+    _open(r, pos, count, end)
+    values = []
+    for _ in range(count):
+        values.append(_read(r))
+    r.depth -= 1
+    return Record(module, name, exported, zip(names, values, strict=True))
+
+
+cdef object _read(Reader* r):
+    """Read the term at ``r.pos``, and leave that behind it."""
+    cdef Py_ssize_t pos = r.pos
+    cdef int tag
+    if pos >= r.size:
+        return _truncated(r, pos)
+    tag = r.data[pos]
+    if tag == 119:
+        return _small_atom(r, pos, pos)
+    if tag == 97:
+        if r.size - pos < 2:
+            return _truncated(r, pos)
+        r.pos = pos + 2
+        return <object>_small[r.data[pos + 1]]
+    if tag == 109:
+        return _binary(r, pos)
+    if tag == 104:
+        if r.size - pos < 2:
+            return _truncated(r, pos)
+        return _tuple(r, pos, r.data[pos + 1], pos + 2)
+    if tag == 98:
+        if r.size - pos < 5:
+            return _truncated(r, pos)
+        r.pos = pos + 5
+        return PyLong_FromLong(<int32_t>get32(r.data + pos + 1))
+    if tag == 88:
+        return _pid(r, pos)
+    if tag == 106:
+        r.pos = pos + 1
+        return []
+    if tag == 108:
+        return _list(r, pos)
+    if tag == 116:
+        return _map(r, pos)
+    if tag == 70:
+        return _float(r, pos)
+    if tag == 107:
+        return _string(r, pos)
+    if tag == 82:
+        return _cached_atom(r, pos, pos)
+    if tag == 90:
+        return _reference(r, pos)
+    if tag == 110:
+        return _small_big(r, pos)
+    if tag == 105:
+        if r.size - pos < 5:
+            return _truncated(r, pos)
+        return _tuple(r, pos, get32(r.data + pos + 1), pos + 5)
+    if tag == 112:
+        return _fun(r, pos)
+    if tag == 67:
+        return _record(r, pos)
+    return _leaf(r, pos, tag)
+
+
+cdef object _decode(
+    const unsigned char* data,
+    Py_ssize_t size,
+    Py_ssize_t* pos,
+    tuple atoms,
+    bint text,
+    object limits,
+    PyObject* whole,
+):
+    cdef Reader r
+    _use_limits(limits)
+    r.data = data
+    r.size = size
+    r.pos = pos[0]
+    r.budget = _last_elements
+    r.depth = 0
+    r.max_depth = _last_depth
+    r.text = text
+    r.atoms = <PyObject*>atoms
+    r.whole = whole
+    r.known = NULL
+    try:
+        found = _read(&r)
+        pos[0] = r.pos
+    except _TooDeep:
+        found, end = _pure_decoder.decode_payload(
+            _whole(&r), pos[0], atoms, text=text, limits=limits
+        )
+        pos[0] = end
+    except MemoryError:
+        raise DecodeError("more than fits in memory", min(r.pos, size)) from None
+    finally:
+        if whole is NULL:
+            Py_XDECREF(r.whole)
+        Py_XDECREF(r.known)
+    return found
+
+
+cdef object decode_span(
+    const unsigned char* data, Py_ssize_t size, Py_ssize_t* pos, tuple atoms, bint text, object limits
+):
+    return _decode(data, size, pos, atoms, text, limits, NULL)
+
+
+cdef object decode_at(bytes data, Py_ssize_t* pos, tuple atoms, bint text, object limits):
+    return _decode(
+        <const unsigned char*>PyBytes_AS_STRING(data),
+        PyBytes_GET_SIZE(data),
+        pos,
+        atoms,
+        text,
+        limits,
+        <PyObject*>data,
+    )
+
+
+def decode(data, *, bint text=False, limits=_LIMITS):
+    """Return the term that ``data`` (any bytes-like) holds, version byte first.
+
+    See the pure twin for arguments and errors.
+    """
+    cdef bytes whole = data if type(data) is bytes else bytes(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(whole)
+    cdef const unsigned char* at = <const unsigned char*>PyBytes_AS_STRING(whole)
+    cdef Py_ssize_t end = 1
+    if size >= 2 and at[0] == 131 and at[1] != 80:
+        found = decode_at(whole, &end, (), text, limits)
+    else:
+        found, end = decode_prefix(whole, text=text, limits=limits)
+    if end != size:
+        raise DecodeError(f"{size - end} bytes after the term", end)
+    return found
+
+
+def decode_prefix(data, Py_ssize_t offset=0, *, bint text=False, limits=_LIMITS):
+    """Return the term that starts at ``offset``, version byte first, and where it ends.
+
+    See the pure twin for arguments and errors.
+    """
+    cdef bytes whole = data if type(data) is bytes else bytes(data)
+    if whole[offset : offset + 1] != b"\x83":
+        problem = "no version byte 131" if offset < len(whole) else "truncated"
+        raise DecodeError(problem, min(offset, len(whole)))
+    if whole[offset + 1 : offset + 2] == b"P":
+        return _pure_decoder.decode_compressed(whole, offset + 1, text, limits, decode_payload)
+    return decode_payload(whole, offset + 1, (), text=text, limits=limits)
+
+
+def decode_payload(data, Py_ssize_t offset, atoms=(), *, bint text=False, limits=_LIMITS):
+    """Return the term that starts at ``offset``, without a version byte, and where it ends.
+
+    See the pure twin for arguments and errors.
+    """
+    cdef bytes whole = data if type(data) is bytes else bytes(data)
+    cdef tuple known = atoms if type(atoms) is tuple else tuple(atoms)
+    cdef Py_ssize_t end = offset
+    if offset < 0:
+        return _pure_decoder.decode_payload(whole, offset, known, text=text, limits=limits)
+    found = decode_at(whole, &end, known, text, limits)
+    return found, end
+
+
+# --------------------------------------------------------------------------- writing
+
+
+cdef int _grow(Writer* w, Py_ssize_t more) except -1:
+    """Have room for ``more`` bytes."""
+    cdef Py_ssize_t wanted = w.used + more
+    cdef Py_ssize_t room
+    cdef PyObject* block
+    if wanted < 0x10000:
+        room = max(2 * w.room, wanted + 256)
+    else:
+        room = max(w.room + (w.room >> 1), wanted + (wanted >> 3))
+    if w.block is NULL:
+        block = new_bytes(NULL, room)
+        memcpy(PyBytes_AS_STRING_(block), w.bytes_, w.used)
+        w.block = block
+    else:
+        block = <PyObject*>w.block
+        w.block = NULL  # where resizing fails it is gone
+        _PyBytes_Resize(&block, room)
+        w.block = block
+    w.bytes_ = <unsigned char*>PyBytes_AS_STRING_(block)
+    w.room = room
+    return 0
+
+
+cdef inline int _need(Writer* w, Py_ssize_t more) except -1:
+    if w.room - w.used < more:
+        _grow(w, more)
+    return 0
+
+
+cdef void open_writer(Writer* w, unsigned char* room, Py_ssize_t size) noexcept:
+    w.bytes_ = room
+    w.used = 0
+    w.room = size
+    w.block = NULL
+
+
+cdef int put_bytes(Writer* w, const void* data, Py_ssize_t size) except -1:
+    _need(w, size)
+    memcpy(w.bytes_ + w.used, data, size)
+    w.used += size
+    return 0
+
+
+cdef object close_writer(Writer* w):
+    cdef PyObject* block = <PyObject*>w.block
+    if block is NULL:
+        return PyBytes_FromStringAndSize(<const char*>w.bytes_, w.used)
+    w.block = NULL
+    if w.used != w.room:
+        _PyBytes_Resize(&block, w.used)
+    found = <object>block
+    Py_DECREF(found)  # it was ours, and is that of ``found`` now
+    return found
+
+
+cdef void drop_writer(Writer* w) noexcept:
+    Py_XDECREF(<PyObject*>w.block)
+    w.block = NULL
+
+
+cdef inline int _head(Writer* w, int tag, Py_ssize_t size) except -1:
+    """Write a tag and a length of 32 bits."""
+    if size > 0xFFFFFFFF:
+        raise EncodeError(_out_of_range)
+    _need(w, 5)
+    w.bytes_[w.used] = tag
+    set32(w.bytes_ + w.used + 1, <uint32_t>size)
+    w.used += 5
+    return 0
+
+
+cdef inline int _put_object(Writer* w, object data) except -1:
+    return put_bytes(w, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef inline int _put_data(Writer* w, const void* data, Py_ssize_t size) except -1:
+    """Write BINARY_EXT."""
+    _need(w, size + 5)
+    _head(w, 109, size)
+    memcpy(w.bytes_ + w.used, data, size)
+    w.used += size
+    return 0
+
+
+cdef int _put_int(Writer* w, object value) except -1:
+    cdef int overflow = 0
+    cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    cdef uint64_t magnitude
+    cdef Py_ssize_t size
+    cdef unsigned char* at
+    if overflow:
+        return _put_object(w, _pure_encoder._big(value)) if w.careful else _CARE
+    _need(w, 12)
+    at = w.bytes_ + w.used
+    if 0 <= number < 256:
+        at[0] = 97
+        at[1] = <unsigned char>number
+        w.used += 2
+    elif -0x80000000LL <= number <= 0x7FFFFFFF:
+        at[0] = 98
+        set32(at + 1, <uint32_t>number)
+        w.used += 5
+    else:
+        magnitude = <uint64_t>number if number > 0 else 0 - <uint64_t>number
+        size = 0
+        while magnitude:
+            at[3 + size] = <unsigned char>magnitude
+            magnitude >>= 8
+            size += 1
+        at[0] = 110
+        at[1] = <unsigned char>size
+        at[2] = number < 0
+        w.used += 3 + size
+    return 0
+
+
+cdef inline int _put_float(Writer* w, double value, object shown) except -1:
+    if not isfinite(value):
+        raise EncodeError(_not_finite.format(shown))
+    _need(w, 9)
+    w.bytes_[w.used] = 70
+    set_double(w.bytes_ + w.used + 1, value)
+    w.used += 9
+    return 0
+
+
+cdef int _put_str(Writer* w, object value) except -1:
+    cdef Py_ssize_t size = 0
+    cdef const char* start
+    if PyUnicode_IS_COMPACT_ASCII(value):
+        start = PyUnicode_AsUTF8AndSize(value, &size)
+        return _put_data(w, start, size)
+    try:
+        data = PyUnicode_AsUTF8String(value)
+    except UnicodeEncodeError as error:
+        raise EncodeError(f"a str that is no UTF-8: {error.reason}") from None
+    return _put_data(w, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef int _put_pid(Writer* w, Pid value) except -1:
+    cdef Py_ssize_t size
+    cdef unsigned char* at
+    cdef Atom node = <Atom>value.node
+    size = PyBytes_GET_SIZE(node.wire)
+    _need(w, size + 13)
+    at = w.bytes_ + w.used
+    at[0] = 88
+    memcpy(at + 1, PyBytes_AS_STRING(node.wire), size)
+    set32(at + 1 + size, value.number)
+    set32(at + 5 + size, value.serial_number)
+    set32(at + 9 + size, value.life)
+    w.used += size + 13
+    return 0
+
+
+cdef int _put_reference(Writer* w, Reference value) except -1:
+    cdef Py_ssize_t size
+    cdef uint32_t index
+    cdef unsigned char* at
+    cdef Atom node = <Atom>value.node
+    size = PyBytes_GET_SIZE(node.wire)
+    _need(w, size + 7 + 4 * value.count)
+    at = w.bytes_ + w.used
+    at[0] = 90
+    at[1] = 0
+    at[2] = <unsigned char>value.count
+    memcpy(at + 3, PyBytes_AS_STRING(node.wire), size)
+    at += 3 + size
+    set32(at, value.life)
+    for index in range(value.count):
+        set32(at + 4 + 4 * index, value.numbers[index])
+    w.used += size + 7 + 4 * value.count
+    return 0
+
+
+cdef int _enter(Writer* w) except -1:
+    """Go into a container."""
+    if w.depth >= w.max_depth:
+        raise EncodeError(f"a term nested deeper than {w.max_depth}")
+    if w.depth >= _NATIVE_DEPTH:
+        return _DEEP
+    w.depth += 1
+    return _DONE
+
+
+cdef int _put_all(Writer* w, tuple items) except -1:
+    cdef int ended
+    for item in items:
+        ended = _put(w, item)
+        if ended:
+            return ended
+    return _DONE
+
+
+cdef int _put_tuple(Writer* w, tuple value) except -1:
+    cdef Py_ssize_t size = PyTuple_GET_SIZE(value)
+    cdef int ended
+    if size:
+        ended = _enter(w)
+        if ended:
+            return ended
+    if size < 256:
+        _need(w, 2)
+        w.bytes_[w.used] = 104
+        w.bytes_[w.used + 1] = <unsigned char>size
+        w.used += 2
+    else:
+        _head(w, 105, size)
+    if size:
+        ended = _put_all(w, value)
+        if ended:
+            return ended
+        w.depth -= 1
+    return _DONE
+
+
+cdef bint _is_string(list value) except -1:
+    """Tell whether OTP sends the list as STRING_EXT."""
+    cdef int overflow = 0
+    cdef long long number
+    if not 0 < PyList_GET_SIZE(value) <= 0xFFFF:
+        return False
+    for item in value:
+        if not PyLong_CheckExact(item):
+            return False
+        number = PyLong_AsLongLongAndOverflow(item, &overflow)
+        if overflow or number < 0 or number > 255:
+            return False
+    return True
+
+
+cdef int _put_string(Writer* w, list value) except -1:
+    cdef Py_ssize_t size = PyList_GET_SIZE(value)
+    cdef unsigned char* at
+    cdef Py_ssize_t index = 0
+    _need(w, size + 3)
+    at = w.bytes_ + w.used
+    at[0] = 107
+    at[1] = <unsigned char>(size >> 8)
+    at[2] = <unsigned char>size
+    at += 3
+    for item in value:
+        at[index] = <unsigned char>(<long>item)
+        index += 1
+    w.used += size + 3
+    return 0
+
+
+cdef int _put_list(Writer* w, list value) except -1:
+    """Write a list: where it lies, or with care, a copy that nobody else has."""
+    cdef Py_ssize_t size = PyList_GET_SIZE(value)
+    cdef int ended
+    if size == 0:
+        _need(w, 1)
+        w.bytes_[w.used] = 106
+        w.used += 1
+        return _DONE
+    if _is_string(value):
+        return _put_string(w, value)
+    ended = _enter(w)
+    if ended:
+        return ended
+    _head(w, 108, size)
+    if w.careful:
+        ended = _put_all(w, tuple(value))
+        if ended:
+            return ended
+    else:
+        for item in value:
+            ended = _put(w, item)
+            if ended:
+                return ended
+    w.depth -= 1
+    _need(w, 1)
+    w.bytes_[w.used] = 106
+    w.used += 1
+    return _DONE
+
+
+cdef bint _distinct(dict value) except -1:
+    """Tell whether no two keys can be one term, by their types: Python says that they differ."""
+    cdef bint data = False
+    cdef bint text = False
+    for key in value:
+        if type(key) is bytes:
+            data = True
+        elif type(key) is str:
+            text = True
+        elif not _flat(key):
+            return False
+    return not (data and text)
+
+
+cdef int _put_dict(Writer* w, dict value) except -1:
+    """Write a dict where it lies."""
+    cdef Py_ssize_t size = PyDict_GET_SIZE(value)
+    cdef Py_ssize_t place = 0
+    cdef PyObject* key
+    cdef PyObject* item
+    cdef int ended
+    if size > 1 and not _distinct(value):
+        return _CARE
+    if size:
+        ended = _enter(w)
+        if ended:
+            return ended
+    _head(w, 116, size)
+    if not size:
+        return _DONE
+    while PyDict_Next(value, &place, &key, &item):
+        ended = _put(w, <object>key)
+        if ended:
+            return ended
+        ended = _put(w, <object>item)
+        if ended:
+            return ended
+    w.depth -= 1
+    return _DONE
+
+
+cdef int _put_improper(Writer* w, ImproperList value) except -1:
+    cdef int ended = _enter(w)
+    if ended:
+        return ended
+    _head(w, 108, PyTuple_GET_SIZE(value.elements))
+    ended = _put_all(w, value.elements)
+    if ended:
+        return ended
+    ended = _put(w, value.tail)
+    w.depth -= 1
+    return ended
+
+
+cdef int _put(Writer* w, object value) except -1:
+    """Write one term; _DONE, or why it cannot be done so."""
+    if type(value) is Atom:
+        return _put_object(w, (<Atom>value).wire)
+    if PyLong_CheckExact(value):
+        return _put_int(w, value)
+    if type(value) is bytes:
+        return _put_data(w, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+    if type(value) is tuple:
+        return _put_tuple(w, <tuple>value)
+    if type(value) is Pid and (<Pid>value).odd is None:
+        return _put_pid(w, <Pid>value)
+    if type(value) is list:
+        return _put_list(w, <list>value)
+    if type(value) is dict and not w.careful:
+        return _put_dict(w, <dict>value)
+    if PyFloat_CheckExact(value):
+        return _put_float(w, PyFloat_AS_DOUBLE(value), value)
+    if type(value) is str:
+        return _put_str(w, value)
+    if value is True:
+        return put_bytes(w, b"w\x04true", 6)
+    if value is False:
+        return put_bytes(w, b"w\x05false", 7)
+    if value is None:
+        return put_bytes(w, b"w\x03nil", 5)
+    if type(value) is Reference and (<Reference>value).odd is None:
+        return _put_reference(w, <Reference>value)
+    if type(value) is ImproperList:
+        return _put_improper(w, <ImproperList>value)
+    if not w.careful:
+        return _CARE
+    return _put_rare(w, value)
+
+
+# What follows runs Python code, so it is only reached with care.
+
+
+cdef int _put_rare(Writer* w, object value) except -1:
+    leaf = _write_leaves.get(type(value))
+    if leaf is not None:
+        return _put_object(w, leaf(value))
+    if type(value) is OpaqueFun:
+        return _put_fun(w, value)
+    if type(value) is Record:
+        return _put_record(w, value)
+    if isinstance(value, tuple):
+        return _put_tuple(w, tuple(value))
+    if isinstance(value, list):
+        return _put_list(w, list(value))
+    if isinstance(value, _pure_encoder.MAPPINGS):
+        return _put_mapping(w, value)
+    return _put_object(w, _pure_encoder._derived(value))
+
+
+cdef int _put_mapping(Writer* w, object value) except -1:
+    cdef tuple items
+    cdef Py_ssize_t size
+    cdef int ended
+    if not w.records and type(value) is TermMap:
+        _pure_encoder.refuse_zeros(value)
+    items = _pure_encoder.map_items(value)
+    size = PyTuple_GET_SIZE(items)
+    if size:
+        ended = _enter(w)
+        if ended:
+            return ended
+    _head(w, 116, size >> 1)
+    if size:
+        ended = _put_all(w, items)
+        if ended:
+            return ended
+        w.depth -= 1
+    return _DONE
+
+
+cdef int _put_fun(Writer* w, object value) except -1:
+    cdef Py_ssize_t start = w.used
+    cdef Py_ssize_t size
+    cdef int ended = _enter(w)
+    if ended:
+        return ended
+    env = value.env
+    _put_object(w, _pure_encoder._fun_head(112, 0, value.arity, value.uniq, value.index, len(env)))
+    parts = (value.module, value.old_index, value.old_uniq, value.pid)
+    ended = _put_all(w, parts + env)
+    if ended:
+        return ended
+    size = w.used - start - 1
+    if size > 0xFFFFFFFF:
+        raise EncodeError(_out_of_range)
+    set32(w.bytes_ + start + 1, <uint32_t>size)
+    w.depth -= 1
+    return _DONE
+
+
+cdef int _put_record(Writer* w, object value) except -1:
+    cdef int ended
+    if not w.records:
+        raise EncodeError(_pure_encoder._NO_RECORDS)
+    ended = _enter(w)
+    if ended:
+        return ended
+    fields = value.fields
+    _put_object(w, _pure_encoder._bit_head(67, len(fields), value.exported))
+    names = tuple([name for name, _ in fields])
+    ended = _put_all(w, (value.module, value.name) + names + tuple([item for _, item in fields]))
+    w.depth -= 1
+    return ended
+
+
+cdef int put_term(Writer* w, object term, bint records, object limits) except -1:
+    """Write a term behind what is there, without a version byte.
+
+    Raises EncodeError as the pure twin does.
+    """
+    cdef Py_ssize_t start = w.used
+    cdef int ended
+    _use_limits(limits)
+    w.records = records
+    w.max_depth = _last_depth
+    w.depth = 0
+    w.careful = False
+    try:
+        ended = _put(w, term)
+        if ended == _CARE:
+            w.used = start
+            w.depth = 0
+            w.careful = True
+            ended = _put(w, term)
+        if ended == _DEEP:
+            w.used = start
+            data = _pure_encoder._joined(term, records, b"", limits)
+            _put_object(w, data)
+    except _struct_error:
+        raise EncodeError(_out_of_range) from None
+    except EncodeError:
+        raise
+    except (RuntimeError, BufferError, ValueError) as error:
+        raise EncodeError(f"a value cannot be read: {error}") from None
+    return 0
+
+
+cdef object encode_bytes(object term, bint version, bint records, object limits):
+    cdef unsigned char[1024] room
+    cdef Writer w
+    open_writer(&w, room, 1024)
+    if version:
+        room[0] = 131
+        w.used = 1
+    try:
+        put_term(&w, term, records, limits)
+        return close_writer(&w)
+    finally:
+        drop_writer(&w)
+
+
+def encode(term, *, limits=_LIMITS):
+    """Return ``term`` in the External Term Format, version byte (131) included.
+
+    See the pure twin for errors.
+    """
+    return encode_bytes(term, True, True, limits)
+
+
+def encode_payload(term, *, bint records=False, limits=_LIMITS):
+    """Return ``term`` without the version byte, as it travels on a connection.
+
+    See the pure twin for arguments and errors.
+    """
+    return encode_bytes(term, False, records, limits)
