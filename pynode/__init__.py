@@ -112,12 +112,16 @@ if TYPE_CHECKING:
         spawn,
         spawn_link,
         spawn_monitor,
+        spawn_opt,
         start_timer,
         unalias,
         unlink,
         unregister,
         wait,
         whereis,
+    )
+    from pynode.process.resolver import (
+        Exports,
     )
     from pynode.terms import (
         Atom,
@@ -169,6 +173,7 @@ __all__ = [
     "EpmdError",
     "Exit",
     "ExportFun",
+    "Exports",
     "FlagError",
     "FrameError",
     "FunctionClause",
@@ -247,6 +252,7 @@ __all__ = [
     "spawn",
     "spawn_link",
     "spawn_monitor",
+    "spawn_opt",
     "start_timer",
     "stop",
     "supervisor",
@@ -360,6 +366,7 @@ _HOMES = {
         "spawn",
         "spawn_link",
         "spawn_monitor",
+        "spawn_opt",
         "start_timer",
         "unalias",
         "unlink",
@@ -367,6 +374,7 @@ _HOMES = {
         "wait",
         "whereis",
     ),
+    "process.resolver": ("Exports",),
     "terms": (
         "Atom",
         "BitString",

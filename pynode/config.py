@@ -58,6 +58,12 @@ class Limits:
     """Held processes go on when the queue has shrunk to this."""
     peer_queue_bytes: int = 1024 * MIB
     """Above this in a peer's output queue a send raises :class:`pynode.errors.PeerBusy`."""
+    spawned_processes: int = 100_000
+    """Most live processes that other nodes have spawned here, calls of ``rpc`` and ``erpc``
+    among them; beyond it a spawn request is answered ``system_limit``."""
+    threads: int = 256
+    """Most threads for the plain functions that other nodes run here; beyond it they wait for
+    one that has ended, in the order of the requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

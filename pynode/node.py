@@ -37,8 +37,10 @@ from pynode.net import Net
 from pynode.net.net import NO_NAME
 from pynode.policy import Policy, default_policy
 from pynode.process.process import Process, current_process
+from pynode.process.resolver import Exports, Resolver
 from pynode.process.runtime import Dest, Runtime
 from pynode.services import Services
+from pynode.spawning import SpawnWords
 from pynode.telemetry import Telemetry
 from pynode.terms import Atom, Pid, Reference
 from pynode.thread import NodeThread
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
     from pynode.behaviours.names import ServerName, ServerRef
     from pynode.discovery import Strategy
     from pynode.dist.seam import Peer
-    from pynode.process.body import Body, CoroutineFunction
     from pynode.services.erpc import Erpc
     from pynode.services.global_ import Global
     from pynode.services.net_adm import NetAdm
@@ -75,7 +76,7 @@ class _Start:
         return owner._started if node is None else node._start_server
 
 
-class Node:
+class Node(SpawnWords):
     """A node of an Erlang cluster, living on the event loop it is started on.
 
     ::
@@ -122,6 +123,8 @@ class Node:
         net_ticktime: seconds; peers silent for this long (give or take a quarter) are given up.
         timeouts, limits: see :mod:`pynode.config`.
         policy: what peers may do here, see :mod:`pynode.policy`.
+        expose: functions that other nodes may run here: ``{module: object}`` or a list of
+            :class:`Exports`; see :meth:`expose`.
         shell: answer ``iex --remsh`` and ``erl -remsh`` with a Python prompt.  True, or a mapping
             of names that are there beside ``node`` and the words of a process; it is read at the
             beginning of each session.  Whoever has the cookie may then run any Python here, as
@@ -154,6 +157,7 @@ class Node:
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         policy: Policy = default_policy,
+        expose: Mapping[Any, Any] | Iterable[Exports] = (),
         shell: bool | Mapping[str, Any] = False,
     ) -> None:
         host = nameless_host(name, long_names=long_names)
@@ -194,6 +198,8 @@ class Node:
         self.supervisor: Final = SupervisorClient(self.actor)
         self.sys: Final = Sys(self.actor)
         self._policy = policy
+        self._resolver = Resolver()
+        self._expose_all(expose)
         self._shell = shell
         self._net: Net | None = None
         self._runtime: Runtime | None = None
@@ -246,6 +252,7 @@ class Node:
                 policy=self._policy,
             )
             runtime.node = self
+            runtime.resolver = self._resolver
             runtime.attach(net)
             net.attach(runtime)
             net.on_name = self._renamed
@@ -527,25 +534,6 @@ class Node:
         self._act(Runtime.monitor_node, node, flag)
 
     # ------------------------------------------------------------------ processes
-
-    def spawn(self, body: CoroutineFunction | Body, *args: Any, **options: Any) -> Pid:
-        """Start a process, and return its pid at once.
-
-        ``body`` is ``async def body(process, *args)``; the options are those of
-        :meth:`Runtime.spawn`.
-        """
-        return self.runtime.spawn(body, *args, **options).pid
-
-    def spawn_link(self, body: CoroutineFunction | Body, *args: Any, **options: Any) -> Pid:
-        """Start a process linked to the acting one (``spawn_link/1``)."""
-        return self.spawn(body, *args, link_to=self.actor().pid, **options)
-
-    def spawn_monitor(
-        self, body: CoroutineFunction | Body, *args: Any, **options: Any
-    ) -> tuple[Pid, Reference]:
-        """Start a process and monitor it (``spawn_monitor/1``)."""
-        pid = self.spawn(body, *args, **options)
-        return pid, self.monitor(pid)
 
     async def _start_server(
         self,

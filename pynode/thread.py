@@ -238,17 +238,41 @@ class NodeThread:
         pid: Pid = self.run(self.node.start, server, *args, **options)
         return pid
 
-    def spawn(self, body: Any, *args: Any, **options: Any) -> Pid:
-        """Start a process on the node's loop, and return its pid."""
-        return self.run(self.node.spawn, body, *args, **options)
+    def spawn(self, where: Any, /, *args: Any, **options: Any) -> Pid:
+        """Start a process on the node's loop, or on another node; see ``node.spawn``."""
+        pid: Pid = self.run(self.node.spawn, where, *args, **options)
+        return pid
 
-    def spawn_link(self, body: Any, *args: Any, **options: Any) -> Pid:
-        """Start a process linked to :attr:`main`."""
-        return self.run(self.node.spawn_link, body, *args, **options)
+    def spawn_link(self, where: Any, /, *args: Any, **options: Any) -> Pid:
+        """Start a process linked to :attr:`main`, here or on another node."""
+        pid: Pid = self.run(self.node.spawn_link, where, *args, **options)
+        return pid
 
-    def spawn_monitor(self, body: Any, *args: Any, **options: Any) -> tuple[Pid, Reference]:
-        """Start a process and monitor it; :meth:`receive` gives the DOWN."""
-        return self.run(self.node.spawn_monitor, body, *args, **options)
+    def spawn_monitor(self, where: Any, /, *args: Any, **options: Any) -> tuple[Pid, Reference]:
+        """Start a process and monitor it, here or elsewhere; :meth:`receive` gives the DOWN."""
+        found: tuple[Pid, Reference] = self.run(self.node.spawn_monitor, where, *args, **options)
+        return found
+
+    def spawn_opt(self, node: Atom | str, /, *what: Any) -> Pid | tuple[Pid, Reference]:
+        """Start a process on another node with options; see ``node.spawn_opt``."""
+        found: Pid | tuple[Pid, Reference] = self.run(self.node.spawn_opt, node, *what)
+        return found
+
+    def spawn_request(self, node: Atom | str, /, *what: Any) -> Reference:
+        """Ask another node to spawn; :meth:`receive` gives the answer."""
+        return self.run(self.node.spawn_request, node, *what)
+
+    def spawn_request_abandon(self, ref: Reference) -> bool:
+        """Give up a spawn request; see ``node.spawn_request_abandon``."""
+        return self.run(self.node.spawn_request_abandon, ref)
+
+    def expose(self, module: Any, /, *target: Any, **options: Any) -> Any:
+        """Let other nodes run functions of this program; see ``node.expose``."""
+        return self.node.expose(module, *target, **options)
+
+    def withdraw(self, module: Atom | str, name: Atom | str | None = None) -> None:
+        """Take back what was exposed."""
+        self.node.withdraw(module, name)
 
     def send(self, dest: Any, message: Any, *, priority: bool = False) -> None:
         """Send ``message``; a busy peer holds the caller up.

@@ -29,7 +29,7 @@ LAYERS = [
     {"behaviours"},
     {"services"},
     {"discovery"},
-    {"node", "thread"},
+    {"node", "spawning", "thread"},
     {"pubsub", "phoenix"},
     {"mesh"},
     {"testing"},

@@ -9,6 +9,7 @@ or raise comes back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections import deque
@@ -16,14 +17,16 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pynode.errors import NodeDown
+from pynode.process.task import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
+    from pynode.process.scheduler import Scheduler
 
-__all__ = ["Marshal", "Worker"]
+__all__ = ["Marshal", "Threads", "Worker"]
 
 T = TypeVar("T")
 
@@ -171,13 +174,56 @@ class _Pending:
 _PENDING: Final = _Pending()
 
 
+class Threads:
+    """How many of the threads that other nodes can have started may be there at once.
+
+    A thread counts until it has ended, which may be long after its process: no thread can be
+    stopped.
+    """
+
+    __slots__ = ("_most", "_scheduler", "_waiting", "count")
+
+    def __init__(self, scheduler: Scheduler, most: int) -> None:
+        self._scheduler = scheduler
+        self._most = most
+        self._waiting: deque[Waiter] = deque()
+        self.count = 0
+
+    async def give_worker(self, process: Process) -> None:
+        """Give ``process`` its thread, when there may be one more; first come, first served."""
+        if process.extra.worker is not None:
+            return
+        if self.count >= self._most or self._waiting:
+            waiter = Waiter(self._scheduler)
+            self._waiting.append(waiter)
+            try:
+                while self.count >= self._most or self._waiting[0] is not waiter:
+                    await waiter
+                    waiter.rearm()
+            finally:
+                self._waiting.remove(waiter)
+                if self._waiting:
+                    self._waiting[0].wake()  # looks for itself whether there is room
+        self.count += 1
+        process.extra.worker = Worker(process, self._ended)
+
+    def _ended(self) -> None:
+        self.count -= 1
+        if self._waiting:
+            self._waiting[0].wake()
+
+
 class Worker:
-    """The thread of one process.  Started with the first callable, ended with the process."""
+    """The thread of one process.  Started with the first callable, ended with the process.
 
-    __slots__ = ("_context", "_process", "_queue", "_thread")
+    ``ended`` is called on the loop when the thread has.
+    """
 
-    def __init__(self, process: Process) -> None:
+    __slots__ = ("_context", "_ended", "_process", "_queue", "_thread")
+
+    def __init__(self, process: Process, ended: Callable[[], None] | None = None) -> None:
         self._process = process
+        self._ended = ended
         # A context cannot be entered by two threads, and the loop enters the process's own.
         self._context = process.context.copy()
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -203,6 +249,14 @@ class Worker:
         return self._thread
 
     def _main(self) -> None:
+        try:
+            self._work()
+        finally:
+            if self._ended is not None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    self._process.runtime.loop.call_soon_threadsafe(self._ended)
+
+    def _work(self) -> None:
         loop = self._process.runtime.loop
         while True:
             item = self._queue.get()

@@ -13,18 +13,19 @@ which speak as ``node.main``.  Arguments and errors are those of the methods of 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from pynode.process import elsewhere
 from pynode.process.process import Process, current_process
 from pynode.process.words import DOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Coroutine, Sequence
 
     from pynode.process.body import Body, CoroutineFunction
     from pynode.process.mailbox import Match
     from pynode.process.runtime import Dest
-    from pynode.terms import Atom, Pid, Reference
+    from pynode.terms import Atom, ExportFun, Pid, Reference
 
 __all__ = [
     "act",
@@ -48,6 +49,7 @@ __all__ = [
     "spawn",
     "spawn_link",
     "spawn_monitor",
+    "spawn_opt",
     "start_timer",
     "unalias",
     "unlink",
@@ -201,28 +203,74 @@ def _spawn(
     return spawned.pid
 
 
-def spawn(body: CoroutineFunction | Body, *args: Any, **options: Any) -> Pid:
-    """Make a process and return its pid; options as :meth:`Runtime.spawn` has them."""
-    return _spawn(False, body, args, options)
+async def _spawn_there(node: Any, what: tuple[Any, ...], *, link: bool = False) -> Pid:
+    pid, _ = await elsewhere.spawn_there(process(), node, what, link=link)
+    return pid
 
 
-def spawn_link(body: CoroutineFunction | Body, *args: Any, **options: Any) -> Pid:
+@overload
+def spawn(body: CoroutineFunction | Body, /, *args: Any, **options: Any) -> Pid: ...
+@overload
+def spawn(node: Atom | str, fun: ExportFun, /) -> Coroutine[Any, Any, Pid]: ...
+@overload
+def spawn(
+    node: Atom | str, module: Atom | str, function: Atom | str, args: Sequence[Any] = (), /
+) -> Coroutine[Any, Any, Pid]: ...
+def spawn(where: Any, /, *args: Any, **options: Any) -> Any:
+    """Make a process: ``spawn(body, ...)`` here, ``await spawn(node, ...)`` on another node.
+
+    See :meth:`pynode.Node.spawn`.  In the thread of a blocking callback:
+    ``wait(spawn(node, ...))``.
+    """
+    if elsewhere.is_node(where):
+        return _spawn_there(where, args)
+    return _spawn(False, where, args, options)
+
+
+@overload
+def spawn_link(body: CoroutineFunction | Body, /, *args: Any, **options: Any) -> Pid: ...
+@overload
+def spawn_link(node: Atom | str, fun: ExportFun, /) -> Coroutine[Any, Any, Pid]: ...
+@overload
+def spawn_link(
+    node: Atom | str, module: Atom | str, function: Atom | str, args: Sequence[Any] = (), /
+) -> Coroutine[Any, Any, Pid]: ...
+def spawn_link(where: Any, /, *args: Any, **options: Any) -> Any:
     """Make a process that is linked to the current one."""
-    return _spawn(True, body, args, options)
+    if elsewhere.is_node(where):
+        return _spawn_there(where, args, link=True)
+    return _spawn(True, where, args, options)
 
 
+@overload
 def spawn_monitor(
-    body: CoroutineFunction | Body, *args: Any, **options: Any
-) -> tuple[Pid, Reference]:
+    body: CoroutineFunction | Body, /, *args: Any, **options: Any
+) -> tuple[Pid, Reference]: ...
+@overload
+def spawn_monitor(
+    node: Atom | str, fun: ExportFun, /
+) -> Coroutine[Any, Any, tuple[Pid, Reference]]: ...
+@overload
+def spawn_monitor(
+    node: Atom | str, module: Atom | str, function: Atom | str, args: Sequence[Any] = (), /
+) -> Coroutine[Any, Any, tuple[Pid, Reference]]: ...
+def spawn_monitor(where: Any, /, *args: Any, **options: Any) -> Any:
     """Make a process, and watch it."""
     me = process()
+    if elsewhere.is_node(where):
+        return elsewhere.spawn_there(me, where, args, monitor=True)
 
     def both() -> tuple[Pid, Reference]:
-        spawned = me.runtime.spawn(body, *args, **options)
+        spawned = me.runtime.spawn(where, *args, **options)
         return spawned.pid, me.runtime.monitor(me, spawned.pid)
 
     found: tuple[Pid, Reference] = _call(me, both)
     return found
+
+
+async def spawn_opt(node: Atom | str, /, *what: Any) -> Pid | tuple[Pid, Reference]:
+    """Make a process on a node with options; see :meth:`pynode.Node.spawn_opt`."""
+    return await elsewhere.spawn_opt_there(process(), node, what)
 
 
 def register(name: Atom | str, pid: Pid | None = None) -> None:

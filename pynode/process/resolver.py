@@ -1,15 +1,23 @@
-"""What other nodes may run here: functions that the program has exposed, and nothing else."""
+"""What other nodes may run here: functions that the program has exposed, and nothing else.
+
+A table of the program's own, and behind it the functions that every node has, which the program
+can cover but not take away.  :class:`Exports` gathers functions beside their definitions;
+:func:`functions_of` says which callables of a module or an object are meant.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar, overload
 
 from pynode.process.names import as_atom
 from pynode.terms import Atom
 
-__all__ = ["Exposed", "Resolver"]
+__all__ = ["Exports", "Exposed", "Resolver", "functions_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Exposed(NamedTuple):
@@ -23,11 +31,13 @@ class Exposed(NamedTuple):
 class Resolver:
     """Module, function and arity to a Python callable; empty at first."""
 
-    __slots__ = ("_any_arity", "_table")
+    __slots__ = ("_any_arity", "_built_in", "_table")
 
     def __init__(self) -> None:
         self._table: dict[tuple[Atom, Atom, int], Exposed] = {}
-        self._any_arity: dict[tuple[Atom, Atom], Exposed] = {}
+        #: With the least number of arguments.
+        self._any_arity: dict[tuple[Atom, Atom], tuple[int, Exposed]] = {}
+        self._built_in: dict[tuple[Atom, Atom, int], Exposed] = {}
 
     def expose(
         self,
@@ -36,65 +46,273 @@ class Resolver:
         module: Atom | str,
         name: Atom | str | None = None,
         arity: int | Iterable[int] | None = None,
-        blocking: bool = False,
+        blocking: bool | None = False,
     ) -> None:
         """Let other nodes run ``function`` as ``module:name/arity``.
 
         It runs in a process of its own, as that process; plain, or a coroutine function.  What it
-        raises ends that process, :class:`pynode.errors.Exit` with its reason.
+        raises ends that process, :class:`pynode.errors.Exit` with its reason.  What was exposed
+        under the same name and arity before is replaced.
 
         Args:
             function: called with the arguments as they are decoded (binaries are bytes).
             module: an Erlang module, or an Elixir one by :func:`pynode.terms.elixir`.
             name: by default the function's own.
             arity: one or several; by default what its signature takes.
-            blocking: it computes for long: run it in a thread.
+            blocking: run it in a thread; None: in a thread unless it is a coroutine function.
 
         Raises:
-            ValueError: no arity is given and the signature cannot be read.
+            ValueError: no arity is given and the signature cannot be read, or demands arguments
+                by keyword, which no call of Erlang has.
         """
-        key = as_atom(module), as_atom(function.__name__ if name is None else name)
-        exposed = Exposed(function, blocking)
-        arities: Iterable[int] | None
+        named = getattr(function, "__name__", None) if name is None else name
+        if named is None:
+            raise ValueError(f"{function!r} has no name of its own: give one")
+        key = as_atom(module), as_atom(named)
+        exposed = Exposed(function, not _is_async(function) if blocking is None else blocking)
+        arities: Iterable[int] | _AtLeast
         if arity is None:
             arities = _arities(function)
         elif isinstance(arity, int):
             arities = (arity,)
         else:
             arities = arity
-        if arities is None:
-            self._any_arity[key] = exposed
+        if isinstance(arities, _AtLeast):
+            self._any_arity[key] = arities.least, exposed
         else:
             for number in arities:
                 self._table[(*key, number)] = exposed
 
-    def withdraw(self, module: Atom | str, name: Atom | str) -> None:
-        """Take back what was exposed as ``module:name``, of every arity."""
-        key = as_atom(module), as_atom(name)
-        self._any_arity.pop(key, None)
-        for entry in [entry for entry in self._table if entry[:2] == key]:
-            del self._table[entry]
+    def build_in(self, module: str, name: str, arity: int, function: Callable[..., Any]) -> None:
+        """Add a function that every node has; it runs on the loop."""
+        self._built_in[Atom(module), Atom(name), arity] = Exposed(function, False)
+
+    def withdraw(self, module: Atom | str, name: Atom | str | None = None) -> None:
+        """Take back what was exposed as ``module:name``, of every arity; or the whole module."""
+        key = (as_atom(module),) if name is None else (as_atom(module), as_atom(name))
+        tables: tuple[dict[Any, Any], ...] = (self._table, self._any_arity)
+        for table in tables:
+            for entry in [entry for entry in table if entry[: len(key)] == key]:
+                del table[entry]
 
     def entry(self, module: Any, function: Any, arity: int) -> Exposed | None:
         """Return what is exposed as ``module:function/arity``, None for everything else."""
         if type(module) is not Atom or type(function) is not Atom:
             return None
         found = self._table.get((module, function, arity))
-        return self._any_arity.get((module, function)) if found is None else found
+        if found is not None:
+            return found
+        least, exposed = self._any_arity.get((module, function), (0, None))
+        if exposed is not None and arity >= least:
+            return exposed
+        return self._built_in.get((module, function, arity))
 
     def resolve(self, module: Any, function: Any, arity: int) -> Callable[..., Any] | None:
         """Return the callable of :meth:`entry`."""
         found = self.entry(module, function, arity)
         return None if found is None else found.function
 
+    def add(
+        self,
+        module: Atom | str,
+        target: Any,
+        *,
+        name: Atom | str | None = None,
+        arity: int | Iterable[int] | None = None,
+        blocking: bool | None = None,
+    ) -> None:
+        """Expose a function, or all that :func:`functions_of` finds in ``target``.
 
-def _arities(function: Callable[..., Any]) -> range | None:
-    """Return how many positional arguments ``function`` takes; None: any number."""
+        Raises:
+            TypeError: ``target`` is nothing of the kind, or ``name`` or ``arity`` is given for
+                more than one function.
+            ValueError: as :meth:`expose`; nothing was exposed.
+        """
+        if inspect.isroutine(target) or (callable(target) and name is not None):
+            self.expose(target, module=module, name=name, arity=arity, blocking=blocking)
+            return
+        if name is not None or arity is not None:
+            raise TypeError(f"name and arity are for one function, and {target!r} is none")
+        found = functions_of(target)
+        as_atom(module)
+        for each, function in found.items():
+            _arities(function)  # raises, before anything is exposed
+            as_atom(each)
+        for each, function in found.items():
+            self.expose(function, module=module, name=each, blocking=blocking)
+
+    def add_exports(self, exports: Exports) -> None:
+        """Expose what an :class:`Exports` has gathered."""
+        for export in exports.gathered:
+            self.expose(
+                export.function,
+                module=exports.module,
+                name=export.name,
+                arity=export.arity,
+                blocking=export.blocking,
+            )
+
+
+class _Export(NamedTuple):
+    """One function of an :class:`Exports`, with its options."""
+
+    function: Callable[..., Any]
+    name: Atom | str | None
+    arity: int | Iterable[int] | None
+    blocking: bool | None
+
+
+class Exports:
+    """An Erlang module made of Python functions, gathered where they are defined.
+
+    ::
+
+        hello = Exports(elixir("Hello"))
+
+        @hello.export
+        def world():
+            puts("hello world")
+
+        node = Node("py", expose=[hello])
+
+    What is added later counts for nodes that are given it later.
+
+    Args:
+        module: the Erlang module, or an Elixir one by :func:`pynode.elixir`.
+    """
+
+    def __init__(self, module: Atom | str) -> None:
+        self.module = as_atom(module)
+        self.gathered: list[_Export] = []
+
+    def __repr__(self) -> str:
+        return f"<Exports {self.module}: {len(self.gathered)} functions>"
+
+    @overload
+    def export(self, function: F, /) -> F: ...
+    @overload
+    def export(
+        self,
+        *,
+        name: Atom | str | None = None,
+        arity: int | Iterable[int] | None = None,
+        blocking: bool | None = None,
+    ) -> Callable[[F], F]: ...
+    def export(
+        self,
+        function: Any = None,
+        *,
+        name: Atom | str | None = None,
+        arity: int | Iterable[int] | None = None,
+        blocking: bool | None = None,
+    ) -> Any:
+        """Gather a function; a decorator, with or without options, that returns it unchanged.
+
+        Args:
+            function: plain, or a coroutine function.
+            name: by default the function's own.
+            arity: one or several; by default what its signature takes.
+            blocking: run it in a thread; by default a plain function is, a coroutine function
+                is not.  False for a plain function that is quick: it runs on the node's loop.
+
+        Raises:
+            ValueError: the signature cannot be read, or demands arguments by keyword.
+        """
+
+        def gather(one: F) -> F:
+            if arity is None:
+                _arities(one)
+            self.gathered.append(_Export(one, name, arity, blocking))
+            return one
+
+        return gather if function is None else gather(function)
+
+
+def functions_of(target: Any) -> dict[str | Atom, Callable[..., Any]]:
+    """Return the functions that exposing ``target`` as a module exposes, by name.
+
+    Of a mapping all values, its keys being the names.  Of a Python module what its ``__all__``
+    names, or else the functions defined in it, without those it imports.  Of an object the
+    methods of its class.  Names with a leading underscore and classes are left out.
+
+    Raises:
+        TypeError: a class, or a mapping of something else; or nothing in it is a function.
+    """
+    if isinstance(target, Mapping):
+        found = dict(target)
+        for name, function in found.items():
+            if not callable(function):
+                raise TypeError(f"{name!r} is {function!r}, which cannot be called")
+    elif isinstance(target, ModuleType):
+        found = _functions_of_module(target)
+    elif isinstance(target, type):
+        raise TypeError(f"{target.__name__} is a class: expose an object of it")
+    else:
+        found = _methods_of(target)
+    if not found:
+        raise TypeError(f"there is no function to expose in {target!r}")
+    return found
+
+
+def _functions_of_module(module: ModuleType) -> dict[str | Atom, Callable[..., Any]]:
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        values = {name: getattr(module, name) for name in listed}
+        return {name: value for name, value in values.items() if _is_function(name, value)}
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if _is_function(name, value) and getattr(value, "__module__", None) == module.__name__
+    }
+
+
+def _methods_of(target: Any) -> dict[str | Atom, Callable[..., Any]]:
+    # Of the class, unbound first: to look at an attribute must not run a property.
+    names = [
+        name
+        for name in dir(type(target))
+        if isinstance(inspect.getattr_static(type(target), name), staticmethod | classmethod)
+        or inspect.isfunction(inspect.getattr_static(type(target), name))
+    ]
+    return {name: getattr(target, name) for name in names if not name.startswith("_")}
+
+
+def _is_function(name: str, value: Any) -> bool:
+    return callable(value) and not isinstance(value, type) and not name.startswith("_")
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine: so for objects with an async ``__call__`` as well."""
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(type(function), "__call__", None)  # noqa: B004
+    )
+
+
+class _AtLeast(NamedTuple):
+    """The arities of a function with ``*args``."""
+
+    least: int
+
+
+def _arities(function: Callable[..., Any]) -> range | _AtLeast:
+    """Return how many positional arguments ``function`` takes.
+
+    Raises:
+        ValueError: it cannot be known, or the function demands arguments by keyword.
+    """
     least = most = 0
+    unlimited = False
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
-            return None
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            unlimited = True
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             most += 1
             least += parameter.default is parameter.empty
-    return range(least, most + 1)
+        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            raise ValueError(
+                f"{function!r} demands {parameter.name} by keyword, and calls from other nodes "
+                "have no keywords"
+            )
+    return _AtLeast(least) if unlimited else range(least, most + 1)

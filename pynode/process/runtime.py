@@ -121,7 +121,7 @@ class Runtime(Signals):
         self.user_timers = UserTimers(self)
         self.marshal = Marshal(self)
         #: For the plain functions that other nodes run here.
-        self.threads = Threads(self.loop, self.limits.threads)
+        self.threads = Threads(self.scheduler, self.limits.threads)
         self.spawning = Spawning(self)
         self.inbound = Inbound(self)
         self._stopping = Stopping(self)

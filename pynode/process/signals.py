@@ -143,7 +143,7 @@ class Signals(Delivery):
             raise ValueError(f"alias is one of {', '.join(ALIAS_MODES)}, not {alias!r}")
         monitor = Monitor(process, self.make_ref(), self._watchable(target), tag)
         if alias is not None:
-            self._add_alias(process, monitor.ref, alias)
+            self.add_alias(process, monitor.ref, alias)
         try:
             self.monitors.add(monitor)
         except BaseException:
@@ -232,12 +232,13 @@ class Signals(Delivery):
         if not process.alive:
             raise self.refusal(process)
         ref = self.make_ref()
-        self._add_alias(process, ref, "reply" if reply else "explicit_unalias", priority)
+        self.add_alias(process, ref, "reply" if reply else "explicit_unalias", priority)
         return ref
 
-    def _add_alias(
+    def add_alias(
         self, process: Process, ref: Reference, mode: str, priority: bool = False
     ) -> None:
+        """Make ``ref`` an alias of ``process``; see :attr:`Alias.mode`."""
         self.aliases[ref] = Alias(process, ref, mode, priority=priority)
         process.extra.aliases.add(ref)
 

@@ -116,7 +116,6 @@ async def test_what_costs_the_connection(runtime: Runtime, here: Process) -> Non
         c.Monitor(THERE, here.pid, runtime.make_ref()),
         c.SpawnRequest(runtime.make_ref(), THERE, LEADER, (atom.m, atom.f, 0), []),
         c.SpawnRequest(REF, here.pid, LEADER, (atom.m, atom.f, 0), []),
-        c.SpawnRequest(REF, THERE, LEADER, (atom.m, atom.f, 2), []),
     ]
     for message in wrong:
         with pytest.raises(FrameError):

@@ -18,6 +18,8 @@ from tests.process.test_process import DEADLINE, gone
 from tests.process.wire import Recorder, until
 
 M, F = Atom("m"), Atom("f")
+FUN = ExportFun(M, F, 0)
+APPLY = (Atom("erlang"), Atom("apply"))
 
 
 async def request(runtime: Runtime, out: Recorder, mfa: Any, args: Any, *options: Any) -> Any:
@@ -82,7 +84,7 @@ async def test_plain_and_blocking_functions(runtime: Runtime, out: Recorder) -> 
     "options",
     [
         [(atom.priority, atom.max), (atom.fullsweep_after, 10), (atom.async_dist, True)],
-        [(atom.message_queue_data, atom.off_heap), (atom.max_heap_size, {atom.size: 1})],
+        [(atom.message_queue_data, atom.off_heap), (atom.max_heap_size, {atom.size: 1000})],
     ],
 )
 async def test_options_that_mean_nothing_here(
@@ -130,15 +132,18 @@ async def test_apply_and_proc_lib_are_taken_apart(runtime: Runtime, out: Recorde
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        ([1, []], ((atom.badfun, 1), [])),
-        ([ExportFun(M, F, 0), atom.no_list], (atom.undef, [(M, F, atom.no_list, [])])),
-        ([1, 2, []], (atom.undef, [(1, 2, [], [])])),
+        ([1, []], ((atom.badfun, 1), [(*APPLY, 2, [])])),
+        ([(M, F), []], ((atom.badfun, (M, F)), [(*APPLY, 2, [])])),
+        ([FUN, atom.no_list], (atom.badarg, [(*APPLY, [FUN, atom.no_list], [])])),
+        ([FUN, [1]], ((atom.badarity, (FUN, [1])), [(*APPLY, 2, [])])),
+        ([1, F, []], (atom.badarg, [(*APPLY, [1, F, []], [])])),
+        ([M, F, atom.no_list], (atom.badarg, [(*APPLY, [M, F, atom.no_list], [])])),
     ],
 )
 async def test_apply_of_nonsense_ends_the_process(
     runtime: Runtime, out: Recorder, args: Any, reason: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mfa = (Atom("erlang"), Atom("apply"), len(args))
+    mfa = (*APPLY, len(args))
     await request(runtime, out, mfa, args, atom.monitor)
     await asyncio.sleep(0)
     assert out.take()[0][1] == reason
