@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pynode.behaviours.requests import Request
 from pynode.errors import CallExit, CallTimeout, PynodeError, RemoteError
 
-from .described import LONGEST, describe, is_described
+from .described import describe, is_described
 from .erpc_calls import Called, in_call, open_call, read_reason
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class CallRequest(Request):
 
 
 async def _described(process: Process, error: RemoteError) -> None:
-    await describe(process, error, LONGEST)
+    await describe(process, error, None)
 
 
 class NodeResult(NamedTuple):
