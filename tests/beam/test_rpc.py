@@ -172,14 +172,14 @@ async def test_the_words_of_an_error_are_not_waited_for_in_vain(
         """)
         begun = loop.time()
         call = (where, "Elixir.RpcT.Raise", "slow")
-        one, other, [third] = await asyncio.gather(
+        results: Any = await asyncio.gather(
             node.erpc.call(*call, timeout=1),
             node.erpc.send_request(*call).wait_response(1),
             node.erpc.multicall([where], *call[1:], timeout=1),
             return_exceptions=True,
         )
         assert loop.time() - begun < 4
-        for error in (one, other, third.error):
+        for error in (*results[:2], results[2][0].error):
             assert isinstance(error, RemoteError)
             assert error.exception == "RpcT.Slow"
         monkeypatch.setattr(described, "LONGEST", 0.1)
