@@ -15,7 +15,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
 
 from pynode.behaviours import gen
-from pynode.behaviours.clients import AgentClient, Gen, GenEvent, SupervisorClient, Sys
+from pynode.behaviours.clients import (
+    AgentClient,
+    Gen,
+    GenEvent,
+    Statem,
+    SupervisorClient,
+    Sys,
+)
 from pynode.behaviours.start import start as start_server
 from pynode.behaviours.words import NORMAL
 from pynode.config import (
@@ -194,6 +201,7 @@ class Node(SpawnWords):
         #: The clients of behaviours, as whoever acts.
         self.gen_server: Final = Gen(self.actor)
         self.gen_event: Final = GenEvent(self.actor)
+        self.gen_statem: Final = Statem(self.actor)
         self.agent: Final = AgentClient(self.actor)
         self.supervisor: Final = SupervisorClient(self.actor)
         self.sys: Final = Sys(self.actor)

@@ -20,7 +20,7 @@ from pynode.behaviours.words import NORMAL
 from pynode.errors import NodeDown
 
 if TYPE_CHECKING:
-    from pynode.behaviours.clients import AgentClient, Gen, GenEvent, Sys
+    from pynode.behaviours.clients import AgentClient, Gen, GenEvent, Statem, Sys
     from pynode.node import Node
     from pynode.process.process import Process
     from pynode.services.erpc import Erpc
@@ -355,6 +355,11 @@ class NodeThread:
     def gen_event(self) -> BlockingNamespace[GenEvent]:
         """What a client does with an event manager."""
         return BlockingNamespace(self, self.node.gen_event)
+
+    @property
+    def gen_statem(self) -> BlockingNamespace[Statem]:
+        """What a client does with a state machine."""
+        return BlockingNamespace(self, self.node.gen_statem)
 
     @property
     def agent(self) -> BlockingNamespace[AgentClient]:

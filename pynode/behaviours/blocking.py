@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pynode.process.process import Process
 
-__all__ = ["InThread"]
+__all__ = ["InThread", "in_thread"]
 
 
 class InThread:
@@ -24,10 +24,12 @@ class InThread:
 
     def __init__(self, server: object, process: Process, callbacks: tuple[str, ...]) -> None:
         for name in callbacks:
-            setattr(self, name, _in_thread(process, getattr(server, name)))
+            setattr(self, name, in_thread(process, getattr(server, name)))
 
 
-def _in_thread(process: Process, callback: Callable[..., Any]) -> Callable[..., Any]:
+def in_thread(process: Process, callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``callback`` as a coroutine function that runs it in the thread of ``process``."""
+
     async def run(*args: Any, **kwargs: Any) -> Any:
         return await process.run_blocking(partial(callback, *args, **kwargs))
 

@@ -21,6 +21,7 @@ from pynode.behaviours.status import Failure, report
 from pynode.behaviours.trace import generic_text
 from pynode.behaviours.words import ACK, ANCESTORS, ERROR, IGNORE, INITIAL_CALL, NORMAL, OK
 from pynode.errors import AlreadyStarted, Exit, Ignore, StartError, StartIgnored, Stop
+from pynode.process.process import current_process
 from pynode.process.reasons import reason_of
 from pynode.terms import Atom, Pid
 
@@ -67,8 +68,8 @@ class BehaviourBody:
         self.starting: asyncio.Future[None] | None = None
         #: A process that expects proc_lib's ``{ack, Pid, Result}``.
         self.ack_to: Pid | None = None
-        #: ``'$ancestors'``: names or pids of the parent, its parent, ...
-        self.ancestors: tuple[Any, ...] = ()
+        #: ``'$ancestors'``: names or pids of the parent (or who started it), its parent, ...
+        self.ancestors: tuple[Any, ...] = _line_of(current_process())
         #: What it was at when it began to end.
         self.failure: Failure | None = None
 
@@ -217,11 +218,7 @@ class BehaviourBody:
         if self.parent is None or self.parent == process.pid:
             return
         parent = process.runtime.local(self.parent)
-        if parent is None:
-            self.ancestors = (self.parent,)
-            return
-        further = parent.body.ancestors if isinstance(parent.body, BehaviourBody) else ()
-        self.ancestors = (parent.pid if parent.name is None else parent.name, *further)
+        self.ancestors = (self.parent,) if parent is None else _line_of(parent)
 
     def initial_call(self) -> tuple[Atom, Atom, int]:
         """Return ``{Module, init, 1}``."""
@@ -273,6 +270,15 @@ class BehaviourBody:
         """Remember what the server was at when it began to end, for the record of the crash."""
         if self.failure is None:
             self.failure = Failure(message, client, more or {})
+
+
+def _line_of(process: Process | None) -> tuple[Any, ...]:
+    """Return a process of this node, by name if it has one, and its ancestors."""
+    if process is None:
+        return ()
+    body = process.body
+    further = body.ancestors if isinstance(body, BehaviourBody) else ()
+    return (process.pid if process.name is None else process.name, *further)
 
 
 _IN: Final = Atom("in")

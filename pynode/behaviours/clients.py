@@ -31,6 +31,7 @@ __all__ = [
     "AgentClient",
     "Gen",
     "GenEvent",
+    "Statem",
     "SupervisorClient",
     "Sys",
     "abcast",
@@ -39,6 +40,7 @@ __all__ = [
     "cast",
     "gen_event",
     "gen_server",
+    "gen_statem",
     "multi_call",
     "send_request",
     "stop",
@@ -93,6 +95,16 @@ class Gen(_Client):
     reply = _bound(gen.reply)
     multi_call = _bound(gen.multi_call)
     abcast = _bound(gen.abcast)
+    send_request = _bound(requests.send_request)
+    stop = _bound(gen.stop)
+
+
+class Statem(_Client):
+    """gen_statem's client; see :mod:`pynode.behaviours.gen`."""
+
+    call = _bound(gen.statem_call)
+    cast = _bound(gen.cast)
+    reply = _bound(gen.reply)
     send_request = _bound(requests.send_request)
     stop = _bound(gen.stop)
 
@@ -157,6 +169,7 @@ class Sys(_Client):
 
 #: As the current process; outside any process use a node's.
 gen_server: Final = Gen(_current)
+gen_statem: Final = Statem(_current)
 gen_event: Final = GenEvent(_current)
 agent: Final = AgentClient(_current)
 supervisor: Final = SupervisorClient(_current)

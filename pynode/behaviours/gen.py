@@ -26,6 +26,7 @@ from pynode.behaviours.words import (
     GEN_CALL,
     GEN_CAST,
     GEN_SERVER,
+    GEN_STATEM,
     INFINITY,
     NOCONNECTION,
     NODEDOWN,
@@ -64,6 +65,7 @@ __all__ = [
     "multi_call",
     "reply",
     "request",
+    "statem_call",
     "stop",
 ]
 
@@ -158,6 +160,26 @@ async def call(
         return await request(process, GEN_CALL, dest, term, timeout, text=text)
     except CallExit as error:
         called = (GEN_SERVER, CALL, [dest, term, milliseconds(timeout)])
+        raise call_exit(error.reason, called) from None
+
+
+async def statem_call(
+    process: Process,
+    dest: ServerRef,
+    term: Any,
+    timeout: float | None = None,
+    *,
+    text: bool = False,
+) -> Any:
+    """Call a gen_statem and return its reply (``gen_statem:call/3``): no timeout by default.
+
+    Raises what :func:`request` raises, with ``{gen_statem, call, [Server, Request, Timeout]}`` as
+    ``call``.
+    """
+    try:
+        return await request(process, GEN_CALL, dest, term, timeout, text=text)
+    except CallExit as error:
+        called = (GEN_STATEM, CALL, [dest, term, milliseconds(timeout)])
         raise call_exit(error.reason, called) from None
 
 

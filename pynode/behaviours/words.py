@@ -37,6 +37,7 @@ ALREADY_STARTED: Final = Atom("already_started")
 ACK: Final = Atom("ack")
 
 GEN_SERVER: Final = Atom("gen_server")
+GEN_STATEM: Final = Atom("gen_statem")
 GEN_EVENT: Final = Atom("gen_event")
 SYS: Final = Atom("sys")
 CALL: Final = Atom("call")
