@@ -13,6 +13,7 @@ from .global_ import Global
 from .global_.processes import GlobalProcesses
 from .global_.resolve import Methods
 from .global_.server import NameServer
+from .io.user import StandardError, User
 from .logger_proxy import LoggerProxy
 from .net_adm import NetAdm
 from .net_kernel import NetKernel
@@ -20,7 +21,6 @@ from .pg import Pg
 from .rex import Rex
 from .rpc import Rpc
 from .shell import Shell
-from .user import User
 
 if TYPE_CHECKING:
     from pynode.config import NodeConfig
@@ -55,7 +55,8 @@ class Services:
     def start(self) -> None:
         """Start the processes."""
         runtime = self._runtime
-        self.user = User(runtime)
+        self.user = User(runtime, erpc=self.erpc)
+        StandardError(runtime, erpc=self.erpc)
         runtime.default_group_leader = self.user.process.pid
         LoggerProxy(runtime)
         self.net_kernel = NetKernel(runtime, self._net, self._config)
@@ -68,7 +69,7 @@ class Services:
         runtime.via["global"] = self.global_
         functions = built_in_functions(runtime, self.net_kernel, self.global_, methods)
         for (module, function, arity), found in functions.items():
-            runtime.resolver.expose(found, module=module, name=function, arity=arity)
+            runtime.resolver.build_in(module, function, arity, found)
         self.shell = Shell(runtime)
         if self._config.start_pg:
             self.pg.start()

@@ -15,7 +15,6 @@ from pynode.errors import NoSuchNode, RemoteError
 from pynode.net.ticker import Ticker
 from pynode.process.runtime import Runtime
 from pynode.services import Services
-from pynode.services.user import User
 from pynode.terms import Atom, ImproperList, Pid, atom, charlist
 from pynode.testing import eventually
 
@@ -198,54 +197,6 @@ async def test_erpc_to_oneself(services: Services, runtime: Runtime) -> None:
     with pytest.raises(RemoteError) as caught:
         await services.erpc.call(ME, "calc", "not_a_term")
     assert caught.value.reason[:2] == (atom.python_error, atom.EncodeError)
-
-
-async def ask(runtime: Runtime, leader: Pid, request: Any) -> Any:
-    main = runtime.main
-    runtime.send(main, leader, (atom.io_request, main.pid, atom.ref, request))
-    tag, ref, answer = await main.receive(timeout=5)
-    assert (tag, ref) == (atom.io_reply, atom.ref)
-    return answer
-
-
-async def test_the_group_leader_answers_everything(runtime: Runtime) -> None:
-    written: list[str] = []
-    runtime.unregister("user")
-    user = User(runtime, written.append)
-    leader = user.process.pid
-    put = (atom.put_chars, atom.unicode)
-    assert await ask(runtime, leader, (*put, "caf\u00e9")) == atom.ok
-    assert await ask(runtime, leader, (atom.put_chars, atom.latin1, b"\xe9")) == atom.ok
-    assert await ask(runtime, leader, (atom.put_chars, [97, [b"b"]])) == atom.ok
-    assert written == ["caf\u00e9", "\u00e9", "ab"]
-    refused: list[Any] = [
-        atom.rubbish, 7, (), ([],), (atom.get_line, atom.unicode, b"> "),
-        (*put, atom.io_lib, atom.format, [b"~p", [1]]), (atom.requests, 1),
-        (atom.requests, [(atom.requests, [])]),
-    ]  # fmt: skip
-    for request in refused:
-        assert await ask(runtime, leader, request) == (atom.error, atom.request)
-    match await ask(runtime, leader, (*put, [-1])):
-        case (atom.error, _):
-            pass
-        case other:
-            pytest.fail(repr(other))
-    several = (atom.requests, [(*put, b"1"), atom.rubbish, (*put, b"2")])
-    assert await ask(runtime, leader, several) == (atom.error, atom.request)
-    assert await ask(runtime, leader, (atom.requests, [(*put, b"3")])) == atom.ok
-    assert written[3:] == ["1", "3"]
-    geometry = (atom.get_geometry, atom.columns)
-    assert await ask(runtime, leader, geometry) == (atom.error, atom.enotsup)
-
-
-async def test_a_leader_that_cannot_write_says_so(runtime: Runtime) -> None:
-    def broken(text: str) -> None:
-        raise BrokenPipeError
-
-    runtime.unregister("user")
-    leader = User(runtime, broken).process.pid
-    answer = await ask(runtime, leader, (atom.put_chars, atom.unicode, b"x"))
-    assert answer == (atom.error, atom.terminated)
 
 
 async def test_new_processes_have_the_group_leader(services: Services, runtime: Runtime) -> None:

@@ -1,0 +1,104 @@
+"""Functions that a request has applied: known ones here, others on the node of who asks.
+
+On a BEAM the group leader applies ``M:F(A...)`` itself.  Here the formats of ``io_lib`` are known
+(:mod:`pynode.terms.formats`); for any other function the node of the asking pid is asked to apply
+it, by erpc, if it is connected.  That the node is the asker's cannot be known: a message tells no
+more than the pid in it.  So, but for the functions that only make or read text, policy is asked
+first whether that peer may have the function run (``SPAWN``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from pynode.errors import EncodeError, PynodeError
+from pynode.policy import Action
+from pynode.terms import Atom, Pid
+from pynode.terms.formats import FormatError, Settings, format_text, print_term, write_term
+
+if TYPE_CHECKING:
+    from pynode.process.process import Process
+    from pynode.services.erpc import Erpc
+
+__all__ = ["CallFailed", "apply_here", "apply_there"]
+
+#: Seconds that another node has for one call.
+_DEADLINE: Final = 10.0
+
+
+class CallFailed(Exception):
+    """The function raised, is not there, or may not be called."""
+
+
+def _write(term: Any, settings: Settings, depth: Any = -1) -> str | None:
+    if type(depth) is not int:
+        return None  # a list of options
+    return write_term(term, depth, latin1=True, settings=settings)
+
+
+def _print(
+    term: Any, settings: Settings, column: Any = 1, width: Any = 80, depth: Any = -1
+) -> str | None:
+    if not (type(column) is type(width) is type(depth) is int):
+        return None
+    return print_term(term, depth, column=column, width=width, latin1=True, settings=settings)
+
+
+#: What is known of ``io_lib``, by name and number of arguments; None: it is asked for after all.
+_KNOWN: Final[dict[tuple[str, int], Callable[[list[Any], Settings], str | None]]] = {
+    ("format", 2): lambda a, settings: format_text(a[0], a[1], settings),
+    ("fwrite", 2): lambda a, settings: format_text(a[0], a[1], settings),
+    ("nl", 0): lambda a, settings: "\n",
+    ("print", 1): lambda a, settings: _print(a[0], settings),
+    ("print", 4): lambda a, settings: _print(a[0], settings, *a[1:]),
+    ("write", 1): lambda a, settings: _write(a[0], settings),
+    ("write", 2): lambda a, settings: _write(a[0], settings, a[1]),
+}
+_IO_LIB: Final = Atom("io_lib")
+#: Functions of these make text or read it, and do nothing else.
+_HARMLESS: Final = frozenset(
+    Atom(name) for name in ("io_lib", "erl_scan", "unicode", "string", "io_lib_format")
+)
+
+
+def apply_here(module: Any, function: Any, args: Any, settings: Settings) -> str | None:
+    """Return the text that ``module:function(args...)`` makes, None if it is not known here.
+
+    Raises:
+        CallFailed: it raised.
+        NotHere: it takes a BEAM.
+    """
+    if module != _IO_LIB or not isinstance(function, Atom):
+        return None
+    known = _KNOWN.get((function.name, len(args)))
+    if known is None:
+        return None
+    try:
+        return known(args, settings)
+    except (FormatError, EncodeError) as error:
+        raise CallFailed(str(error)) from error
+
+
+async def apply_there(
+    erpc: Erpc, process: Process, asker: Pid, module: Any, function: Any, args: list[Any]
+) -> Any:
+    """Return what ``module:function(args...)`` returns on the node of ``asker``.
+
+    Raises:
+        CallFailed: it raised, took too long, or may not be called.
+    """
+    runtime = process.runtime
+    if not isinstance(module, Atom) or not isinstance(function, Atom):
+        raise CallFailed("no function")
+    if not runtime.is_own(asker):
+        peer = next((p for p in runtime.nodes.connected() if p.name == asker.node), None)
+        if peer is None:
+            raise CallFailed(f"{asker.node} is not connected")
+        target = (module, function, len(args))
+        if module not in _HARMLESS and not runtime.inbound.allowed(peer, Action.SPAWN, target):
+            raise CallFailed("policy does not allow it")
+    try:
+        return await erpc.call_as(process, asker.node, module, function, args, timeout=_DEADLINE)
+    except (PynodeError, TimeoutError) as error:
+        raise CallFailed(str(error)) from error
