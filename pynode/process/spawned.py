@@ -3,7 +3,7 @@
 The request names a function.  ``erlang:apply/2,3`` and ``proc_lib:init_p/3,5``, which
 ``spawn(Node, Fun)`` and ``proc_lib:spawn(Node, ...)`` ask for, are taken apart to the function
 they mean (:func:`meant_by`).  What does not lead to a function of this node ends the process at
-once, with the reason that a BEAM has for it, or ``{closure_refused, Text}``.
+once, with the reason that a BEAM has for it, or ``{{closure_refused, Text}, Stack}``.
 
 As on a BEAM, a process that ends with an exception writes one ERROR record, and one that ends by
 :class:`pynode.errors.Exit` writes none, unless ``proc_lib`` started it.  The record goes to the
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.process.resolver import Exposed
 
-__all__ = ["Spawned", "Target", "call_exposed", "meant_by", "name_of_mfa"]
+__all__ = ["Spawned", "Target", "call_exposed", "meant_by", "name_of_mfa", "report_crash"]
 
 _log = logging.getLogger("pynode.process")
 
@@ -101,7 +101,7 @@ def _applied(target: Target, fun: Any, args: Any) -> Target:
     try:
         return Target(*read_closure(fun), target.ancestors)
     except ClosureRefused as refused:
-        return target._replace(reason=(_REFUSED, refused.text))
+        return target._replace(reason=((_REFUSED, refused.text), [(*_APPLY, 2, [])]))
 
 
 def _badarg(*args: Any) -> Any:
@@ -196,11 +196,11 @@ def _end(process: Process, reason: Any, *, report: bool) -> None:
     if not process.alive:
         return
     if report:
-        _report(process, reason)
+        report_crash(process, reason)
     process.runtime.deaths.end(process, reason)
 
 
-def _report(process: Process, reason: Any) -> None:
+def report_crash(process: Process, reason: Any) -> None:
     """Tell the logger of the group leader's node, while that is connected, as the emulator does.
 
     ``{log, error, Format, [Pid, Node, Reason], Meta}`` to ``logger_proxy`` there.

@@ -10,10 +10,12 @@ Source: erpc.erl, ``execute_call/4``, ``execute_cast/3``.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pynode.errors import EncodeError
 from pynode.process.reasons import crash_reason
+from pynode.process.spawned import report_crash
 from pynode.shown import shown
 
 from .evaluate import ERROR, Outcome, evaluate
@@ -45,12 +47,18 @@ def _answer(ref: Any, outcome: Outcome) -> Any:
 
 
 async def execute_cast(process: Process, module: Any, function: Any, args: Any) -> None:
-    """Run a function whose result nobody waits for; a failure is logged."""
-    report(await evaluate(process, module, function, args), module, function)
+    """Run a function whose result nobody waits for.
+
+    A failure is logged, here and, as the emulator does it, on the node of the group leader.
+    """
+    outcome = await evaluate(process, module, function, args)
+    if report(outcome, module, function):
+        with suppress(EncodeError):
+            report_crash(process, (outcome.value, list(outcome.stack)))
 
 
-def report(outcome: Outcome, module: Any, function: Any) -> None:
-    """Log the outcome of a cast, if it is an error."""
+def report(outcome: Outcome, module: Any, function: Any) -> bool:
+    """Log the outcome of a cast if it is an error; return whether it is."""
     kind, value, stack = outcome
     if kind == ERROR:
         logger.error(
@@ -60,3 +68,4 @@ def report(outcome: Outcome, module: Any, function: Any) -> None:
             shown(value),
             shown(list(stack)),
         )
+    return kind == ERROR

@@ -8,12 +8,12 @@ Source: erpc.erl, ``execute_call``; rpc.erl, ``execute_call``.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pynode.errors import CallExit, EncodeError, Exit, RemoteError
 from pynode.process.reasons import crash_reason
-from pynode.terms import Atom, ExportFun, OpaqueFun, atom, copy_term
+from pynode.process.spawned import Target, call_exposed, meant_by
+from pynode.terms import Atom, atom, copy_term
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
@@ -25,12 +25,16 @@ THROW: Final = atom.throw
 EXIT: Final = atom("exit")
 ERROR: Final = atom.error
 
-_ERLANG: Final = atom.erlang
-_APPLY: Final = atom.apply
 _ERPC: Final = atom.erpc
 #: Through which a call comes, in a thread too.
 _OWN_MODULES: Final = frozenset(
-    (__name__, "pynode.process.process", "pynode.process.blocking", "asyncio.futures")
+    (
+        __name__,
+        "pynode.process.spawned",
+        "pynode.process.process",
+        "pynode.process.blocking",
+        "asyncio.futures",
+    )
 )
 
 
@@ -49,9 +53,9 @@ class Outcome(NamedTuple):
 async def evaluate(process: Process, module: Any, function: Any, args: Any) -> Outcome:
     """Call ``module:function(*args)`` as ``process``, which runs this.
 
-    ``erlang:apply/2,3`` is the function that it is to apply; of funs only ``fun M:F/A`` can be
-    run here.  Cancellation goes through; everything else that the function raises is an outcome.
-    :class:`RemoteError` of kind ``throw`` is a throw.
+    ``erlang:apply/2,3`` is the function that it is to apply; which funs can be run here says
+    :func:`pynode.process.spawned.meant_by`.  Cancellation goes through; everything else that the
+    function raises is an outcome.  :class:`RemoteError` of kind ``throw`` is a throw.
     """
     called = applied(module, function, args)
     if isinstance(called, Outcome):
@@ -61,12 +65,7 @@ async def evaluate(process: Process, module: Any, function: Any, args: Any) -> O
     if exposed is None or module == _ERPC:  # a call in a call, which policy would not see
         return Outcome(ERROR, atom.undef, [(module, function, args, [])])
     try:
-        if exposed.blocking:
-            value = await process.run_blocking(exposed.function, *args)
-        else:
-            value = exposed.function(*args)
-            if inspect.isawaitable(value):
-                value = await value
+        value = await call_exposed(process, exposed, args)
         return Outcome(RETURN, copy_term(value))
     except Exit as error:
         return _term(EXIT, error.reason)
@@ -82,21 +81,13 @@ async def evaluate(process: Process, module: Any, function: Any, args: Any) -> O
 
 def applied(module: Any, function: Any, args: Any) -> Outcome | tuple[Any, Any, list[Any]]:
     """Return the function that is meant, or the error that applying it is."""
-    while type(args) is list:
-        if not (module == _ERLANG and function == _APPLY and len(args) in (2, 3)):
-            return module, function, args
-        if len(args) == 3:
-            module, function, args = args
-            continue
-        fun, given = args
-        if type(fun) is OpaqueFun:  # its module is not here
-            return Outcome(ERROR, atom.undef, [(fun, given, [])])
-        if type(fun) is not ExportFun:
-            return Outcome(ERROR, (atom.badfun, fun), [(module, function, args, [])])
-        if type(given) is list and len(given) != fun.arity:
-            return Outcome(ERROR, (atom.badarity, (fun, given)), [(module, function, args, [])])
-        module, function, args = fun.module, fun.function, given
-    return Outcome(ERROR, atom.badarg, [(_ERLANG, _APPLY, [module, function, args], [])])
+    target = meant_by(Target(module, function, args))
+    if target.reason is None:
+        return target.module, target.function, target.args
+    match target.reason:
+        case (reason, list() as stack):
+            return Outcome(ERROR, reason, stack)
+    return Outcome(ERROR, target.reason, [(module, function, args, [])])
 
 
 def _trimmed(error: Exception) -> Exception:

@@ -172,12 +172,12 @@ async def test_too_many_arguments_for_the_python_function(pair: RpcPair, erpc: E
         (
             ("erlang", "apply", [atom.x, []]),
             (atom.badfun, atom.x),
-            (atom.erlang, atom.apply, [atom.x, []], []),
+            (atom.erlang, atom.apply, 2, []),
         ),
         (
             ("erlang", "apply", [ExportFun("t", "echo", 1), []]),
             (atom.badarity, (ExportFun("t", "echo", 1), [])),
-            (atom.erlang, atom.apply, [ExportFun("t", "echo", 1), []], []),
+            (atom.erlang, atom.apply, 2, []),
         ),
         (
             ("erlang", "apply", [atom.t, atom.echo, 7]),
@@ -197,10 +197,10 @@ async def test_what_is_no_function(
 
 async def test_a_fun_of_a_module_that_is_not_here(erpc: Erpc, node: Atom) -> None:
     pid = (await erpc.call(node, "t", "where"))[1]
-    fun = OpaqueFun(atom.m, 1, 0, bytes(16), 0, 0, pid, ())
+    fun = OpaqueFun(atom.m, 0, 0, bytes(16), 0, 0, pid, ())
     with pytest.raises(RemoteError) as caught:
-        await erpc.call(node, fun, [b"x"])
-    assert (caught.value.reason, caught.value.stack) == (atom.undef, [(fun, [b"x"], [])])
+        await erpc.call(node, fun)
+    assert caught.value.reason[0] == atom.closure_refused
 
 
 async def test_a_process_that_is_ended_from_outside(erpc: Erpc, node: Atom) -> None:
