@@ -1,0 +1,179 @@
+"""The codec, beside msgpack, marshal, orjson, the BEAM's own and other Python codecs."""
+
+from __future__ import annotations
+
+import importlib
+import marshal
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgpack  # a reference, not a dependency
+
+from pynode import etf
+from pynode.etf import _pure_decoder, _pure_encoder
+from pynode.terms import Pid, atom
+from pynode.testing import Beam
+from scripts.benchmark.rows import MICRO, Row, Scale
+
+__all__ = ["measure"]
+
+
+class Corpus(NamedTuple):
+    """One of the six: the term, its like for formats without atoms and pids, loops of a round."""
+
+    name: str
+    term: Any
+    like: Any
+    loops: int
+
+
+def _value(number: int) -> Any:
+    return (number, number * 1.5, b"value_%d" % number, True, [number, 2, 3])[number % 5]
+
+
+def _rows_of(number: int) -> dict[bytes, Any]:
+    return {b"id": number, b"name": b"user_%d" % number, b"ok": True}
+
+
+def _corpora() -> list[Corpus]:
+    pid = Pid(atom("node1@myhost"), 59, 0, 1)
+    cast = (atom("$gen_cast"), (atom.subscribe, atom.name, pid))
+    cast_like = [b"$gen_cast", [b"subscribe", b"name", b"pid-of-27-bytes-on-the-wire"]]
+    table = {b"key_%02d" % number: _value(number) for number in range(20)}
+    integers = [number * 7 for number in range(1000)]
+    floats = [number * 1.1 for number in range(1000)]
+    maps = [_rows_of(number) for number in range(1000)]
+    blob = bytes(range(256)) * 4096
+    return [
+        Corpus("small cast", cast, cast_like, 20_000),
+        Corpus("map of 20", table, table, 5_000),
+        Corpus("1000 ints", integers, integers, 300),
+        Corpus("1000 floats", floats, floats, 300),
+        Corpus("1000 small maps", maps, maps, 30),
+        Corpus("1 MiB binary", blob, blob, 300),
+    ]
+
+
+#: Against the BEAM's own: target and floor.
+_BEAM: Final = {"small cast": (0.6, 1.0), "map of 20": (1.4, 2.0)}
+
+
+def _timed(function: Callable[[Any], Any], value: Any, loops: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(loops):
+        function(value)
+    return (time.perf_counter() - begun) / loops * MICRO
+
+
+def measure(scale: Scale, beam: Beam) -> list[Row]:
+    """Return the rows of the codec; targets are those of the compiled one."""
+    rows: list[Row] = []
+    for corpus in _corpora():
+        rows += _against_msgpack(corpus, scale)
+        if corpus.name in _BEAM:
+            rows += _against_beam(corpus, scale, beam)
+        if corpus.name in ("map of 20", "1000 small maps"):
+            rows += _against_others(corpus, scale)
+        rows += _against_rivals(corpus, scale)
+    return rows
+
+
+def _against_msgpack(corpus: Corpus, scale: Scale) -> list[Row]:
+    compiled = etf.IMPLEMENTATION == "compiled"
+    large = corpus.name == "1 MiB binary"
+    targets = ((0.35, 0.6), (1.0, 1.15) if large else (0.7, 0.9))
+    (encode, decode) = (
+        Row(f"{verb} {corpus.name}", "msgpack", "us", *(bounds if compiled else ()))
+        for verb, bounds in zip(("encode", "decode"), targets, strict=True)
+    )
+    encoded, packed = etf.encode(corpus.term), msgpack.packb(corpus.like)
+    loops = scale.of(corpus.loops, 10)
+    for _ in range(scale.rounds):
+        other = _timed(msgpack.packb, corpus.like, loops)
+        encode.add(_timed(etf.encode, corpus.term, loops), other)
+        other = _timed(msgpack.unpackb, packed, loops)
+        decode.add(_timed(etf.decode, encoded, loops), other)
+    return [encode, decode]
+
+
+def _against_beam(corpus: Corpus, scale: Scale, beam: Beam) -> list[Row]:
+    bounds = _BEAM[corpus.name] if etf.IMPLEMENTATION == "compiled" else ()
+    encode = Row(f"encode {corpus.name}", "BEAM", "us", *bounds)
+    decode = Row(f"decode {corpus.name}", "BEAM", "us", *bounds)
+    encoded = etf.encode(corpus.term)
+    loops = scale.of(corpus.loops * 5, 50)
+    for _ in range(scale.rounds):
+        other = beam.rpc("pynode_bench", "encode", [corpus.term, loops], timeout=60) / loops
+        encode.add(_timed(etf.encode, corpus.term, loops), other)
+        other = beam.rpc("pynode_bench", "decode", [encoded, loops], timeout=60) / loops
+        decode.add(_timed(etf.decode, encoded, loops), other)
+    return [encode, decode]
+
+
+def _against_others(corpus: Corpus, scale: Scale) -> list[Row]:
+    """Beside formats that are other languages' or nobody else's: for orientation, no targets."""
+    import orjson
+
+    text = _as_text(corpus.like)
+    others: list[tuple[str, Any, Callable[[Any], Any], Callable[[Any], Any]]] = [
+        ("marshal", corpus.like, marshal.dumps, marshal.loads),
+        ("orjson", text, orjson.dumps, orjson.loads),
+    ]
+    loops = scale.of(corpus.loops, 10)
+    encoded = etf.encode(corpus.term)
+    rows = []
+    for name, like, pack, unpack in others:
+        encode = Row(f"encode {corpus.name}", name, "us")
+        decode = Row(f"decode {corpus.name}", name, "us")
+        packed = pack(like)
+        for _ in range(scale.rounds):
+            other = _timed(pack, like, loops)
+            encode.add(_timed(etf.encode, corpus.term, loops), other)
+            other = _timed(unpack, packed, loops)
+            decode.add(_timed(etf.decode, encoded, loops), other)
+        rows += [encode, decode]
+    return rows
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, list):
+        return [_as_text(each) for each in value]
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(each) for key, each in value.items()}
+    return value
+
+
+def _rivals() -> list[tuple[str, Callable[[Any], Any], Callable[[Any], Any]]]:
+    """Return other codecs of this format in pure Python, where they are installed."""
+    found: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = []
+    try:
+        erlastic: Any = importlib.import_module("erlastic")
+    except ImportError:
+        return found
+    return [*found, ("erlastic", erlastic.encode, erlastic.decode)]
+
+
+def _against_rivals(corpus: Corpus, scale: Scale) -> list[Row]:
+    """Our pure codec beside pure ones; they know no pids of today's, so the like is taken."""
+    loops = max(1, scale.of(corpus.loops, 10) // 10)
+    rows = []
+    for name, pack, unpack in _rivals():
+        try:
+            pack(corpus.like)
+        except NotImplementedError:
+            continue  # it knows no maps
+        encode = Row(f"encode {corpus.name}, pure", name, "us", 0.5, 0.8)
+        decode = Row(f"decode {corpus.name}, pure", name, "us", 0.5, 0.8)
+        if corpus.name == "1 MiB binary":  # a copy is a copy
+            encode.target = encode.floor = decode.target = decode.floor = None
+        encoded = etf.encode(corpus.like)
+        for _ in range(scale.rounds):
+            other = _timed(pack, corpus.like, loops)
+            encode.add(_timed(_pure_encoder.encode, corpus.like, loops), other)
+            other = _timed(unpack, encoded, loops)
+            decode.add(_timed(_pure_decoder.decode, encoded, loops), other)
+        rows += [encode, decode]
+    return rows
