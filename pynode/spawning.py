@@ -112,10 +112,15 @@ class SpawnWords:
     def spawn_monitor(self, where: Any, /, *args: Any, **options: Any) -> Any:
         """Like :meth:`spawn`, with a monitor from the start (``spawn_monitor/4``)."""
         if elsewhere.is_node(where):
-            _no_options(options)
-            return elsewhere.spawn_there(self.actor(), where, args, monitor=True)
+            return self._monitor_there(where, args, options)
         pid = self.runtime.spawn(where, *args, **options).pid
         return pid, self.monitor(pid)
+
+    async def _monitor_there(
+        self, node: Atom | str, what: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[Pid, Reference | None]:
+        _no_options(options)
+        return await elsewhere.spawn_there(self.actor(), node, what, monitor=True)
 
     async def _spawn_there(
         self,

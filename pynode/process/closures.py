@@ -7,7 +7,7 @@ function with literal arguments, ``fn -> Hello.world(1) end``, it says as much a
 Nothing else is interpreted, and nothing is run: what is read here still has to be exposed.
 
 Any other closure is code of a module that this node does not have.  It is refused with a text
-that says so, for the exit reason ``{closure_refused, Text}``.
+that says so, for the exit reason ``{{closure_refused, Text}, Stack}``.
 
 The code is a peer's and may be anything: it is walked within a budget, and what does not have the
 form of "The Abstract Format" (erts user's guide) is refused.
@@ -32,8 +32,8 @@ _MOST_DEPTH: Final = 100
 _MOST_BYTES: Final = 1 << 20
 
 _ADVICE: Final = (
-    "pass a capture of a named function (&Mod.fun/arity) or Mod, fun, args that the Python side "
-    "has exposed; or type in a shell a fun whose body is one such call with literal arguments"
+    "pass &Mod.fun/arity or Mod, fun, args, or type in a shell a fun whose body is one call "
+    "with literal arguments"
 )
 
 
