@@ -11,9 +11,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pynode.behaviours import gen
-from pynode.errors import CallExit, Exit, NameError_, TermError
+from pynode.errors import CallExit, Exit, NameError_, RemoteError, TermError
 from pynode.process import Process, Runtime
 from pynode.process.current import receive, self_, send
+from pynode.services.entry import execute_call, execute_cast
+from pynode.services.erpc import Erpc
+from pynode.services.service import acting
 from pynode.terms import Atom, atom
 
 DO = Atom("do")
@@ -36,6 +39,8 @@ class Actor:
         match message:
             case (atom.do, asker, ref, atom.call, [dest, request, timeout]):
                 return self.call(process, asker, ref, dest, request, timeout)
+            case (atom.do, asker, ref, (atom.erpc | atom.erpc_multicall) as operation, args):
+                return self.erpc(process, asker, ref, operation, args)
             case (atom.do, asker, ref, operation, args) if type(args) is list:
                 self.do(process, asker, ref, str(operation), args)
             case _:
@@ -52,6 +57,27 @@ class Actor:
             result = (atom.ok, await gen.call(process, dest, request, seconds))
         except CallExit as error:
             result = (atom.exited, error.reason)
+        process.runtime.send(process, asker, (atom.done, ref, result))
+
+    async def erpc(
+        self, process: Process, asker: Any, ref: Any, operation: Any, args: list[Any]
+    ) -> None:
+        """Call a function, on one node or several, and tell how that ended, as Erlang has it."""
+        *call, timeout = args
+        seconds = None if timeout == atom.infinity else timeout / 1000
+        erpc = Erpc(process.runtime)
+        result: Any
+        if operation == atom.erpc_multicall:
+            results = await erpc.multicall(*call, timeout=seconds)
+            result = [
+                (atom.ok, one.value) if one.error is None else _class_of(one.error)
+                for one in results
+            ]
+        else:
+            try:
+                result = (atom.ok, await erpc.call(*call, timeout=seconds))
+            except (CallExit, RemoteError) as error:
+                result = _class_of(error)
         process.runtime.send(process, asker, (atom.done, ref, result))
 
     def do(self, process: Process, asker: Any, ref: Any, operation: str, args: list[Any]) -> None:
@@ -82,8 +108,41 @@ def expose(runtime: Runtime) -> None:
     async def wait() -> None:
         raise Exit((await receive())[1])
 
+    def fail(kind: Atom, reason: Any) -> None:
+        raise RemoteError(str(kind), reason)
+
+    async def stay(to: Any) -> None:
+        send(to, (atom.staying, self_()))
+        await receive(lambda message: False)
+
+    runtime.resolver.expose(fail, module="semantics")
+    runtime.resolver.expose(stay, module="semantics")
     runtime.resolver.expose(tell, module="semantics")
     runtime.resolver.expose(wait, module="semantics")
+
+
+def expose_erpc(runtime: Runtime) -> None:
+    """Expose what the services of a node have: the functions that erpc calls."""
+
+    async def call(*args: Any) -> None:
+        await execute_call(acting(runtime), *args)
+
+    async def cast(*args: Any) -> None:
+        await execute_cast(acting(runtime), *args)
+
+    runtime.resolver.expose(call, module="erpc", name="execute_call", arity=4)
+    runtime.resolver.expose(cast, module="erpc", name="execute_cast", arity=3)
+
+
+def _class_of(error: Any) -> Any:
+    """Write an error of erpc as Erlang catches it."""
+    if isinstance(error, RemoteError):
+        kind = Atom(error.kind)
+        return (kind, error.reason if error.kind == "throw" else (atom.exception, error.reason))
+    match error.reason:
+        case (atom.signal, _):
+            return (atom.exit, error.reason)
+    return (atom.error, (atom.erpc, error.reason))
 
 
 def _stop(actor: Actor, process: Process, reason: Any) -> Any:
@@ -150,6 +209,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "cancel_timer": _cancel,
     "cast": _ok(lambda runtime, process, dest, request: gen.cast(process, dest, request)),
     "demonitor": _demonitor,
+    "erpc_cast": _ok(lambda runtime, process, *call: Erpc(runtime).cast(*call)),
     "exit": _ok(lambda runtime, process, to, reason: runtime.exit(process, to, reason)),
     "kept": lambda actor, process: list(actor.kept),
     "leader": lambda actor, process: process.group_leader,

@@ -21,7 +21,7 @@ from pynode.terms import Atom, Pid, atom, charlist
 from pynode.testing import Beam, Cluster, Release
 from pynode.testing.errors import BeamMissing
 from tests.process.wire import Wire
-from tests.semantics.actor import expose
+from tests.semantics.actor import expose, expose_erpc
 from tests.semantics.sides import DEADLINE, Acting, Hand, Pair, Side, python_side, stale
 
 _WITH_BEAM = ("python_beam", "beam_python", "beam_beam")
@@ -94,6 +94,7 @@ async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
 async def _one_runtime() -> AsyncIterator[Pair]:
     here = Runtime(Atom("a@host"), 101)
     expose(here)
+    expose_erpc(here)
     side = python_side(here, Hand(here.main))
     yield Pair(side, side, None)
     await here.stop(0)
@@ -104,6 +105,7 @@ async def _two_runtimes() -> AsyncIterator[Pair]:
     here, there = Runtime(Atom("a@host"), 101), Runtime(Atom("b@host"), 102)
     for runtime in (here, there):
         expose(runtime)
+        expose_erpc(runtime)
     hand = Hand(here.main)
     wire = Wire(here, there)
 

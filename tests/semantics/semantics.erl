@@ -1,7 +1,7 @@
 %% The actor of actor.py on a BEAM: takes {do, From, Ref, Operation, Args}, answers
 %% {done, Ref, Result} or {failed, Ref, badarg}, and keeps every other message in order.
 -module(semantics).
--export([start/0, tell/2, wait/0]).
+-export([start/0, tell/2, wait/0, fail/2, stay/1]).
 
 start() -> spawn(fun() -> loop([], []) end).
 
@@ -11,6 +11,12 @@ wait() ->
     receive
         {stop, Reason} -> exit(Reason)
     end.
+
+fail(Class, Reason) -> erlang:raise(Class, Reason, []).
+
+stay(To) ->
+    To ! {staying, self()},
+    receive after infinity -> ok end.
 
 loop([Message | Kept], [{From, Ref} | Waiting]) ->
     From ! {done, Ref, Message},
@@ -44,6 +50,20 @@ act(call, [Dest, Request, Timeout]) ->
     catch
         exit:{Reason, {gen_server, call, _}} -> {exited, Reason}
     end;
+act(erpc, [Node, M, F, Args, Timeout]) ->
+    try
+        {ok, erpc:call(Node, M, F, Args, Timeout)}
+    catch
+        error:{exception, Reason, _} -> {error, {exception, Reason}};
+        Class:Reason -> {Class, Reason}
+    end;
+act(erpc_cast, [Node, M, F, Args]) ->
+    erpc:cast(Node, M, F, Args);
+act(erpc_multicall, [Nodes, M, F, Args, Timeout]) ->
+    [case Result of
+         {error, {exception, Reason, _}} -> {error, {exception, Reason}};
+         _ -> Result
+     end || Result <- erpc:multicall(Nodes, M, F, Args, Timeout)];
 act(cast, [Dest, Request]) ->
     gen_server:cast(Dest, Request);
 act(cancel_timer, [Ref]) ->

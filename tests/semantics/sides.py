@@ -62,9 +62,13 @@ class Acting:
         """Have an operation done, without waiting: for those that end the actor."""
         self._hand.tell(self.pid, operation, *args)
 
+    def ask(self, operation: str, *args: Any) -> Awaitable[Any]:
+        """Have an operation begun now; what is returned waits for its result."""
+        return self._hand.told(self._hand.tell(self.pid, operation, *args))
+
     def call(self, dest: Any, request: Any, timeout: Any = INFINITY) -> Awaitable[Any]:
         """Begin a call; what is returned gives ``{ok, Reply}`` or ``{exited, Reason}``."""
-        return self._hand.told(self._hand.tell(self.pid, "call", dest, request, timeout))
+        return self.ask("call", dest, request, timeout)
 
     async def next(self) -> Any:
         """Return the next message that the actor has got, or gets."""
