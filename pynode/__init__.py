@@ -126,6 +126,10 @@ if TYPE_CHECKING:
     from pynode.process.resolver import (
         Exports,
     )
+    from pynode.services.io.current import (
+        io_stream,
+        puts,
+    )
     from pynode.terms import (
         Atom,
         BitString,
@@ -241,12 +245,14 @@ __all__ = [
     "gen_server",
     "gen_statem",
     "identical",
+    "io_stream",
     "link",
     "map_functions",
     "monitor",
     "monitor_node",
     "monitor_nodes",
     "multi_call",
+    "puts",
     "read_timer",
     "receive",
     "register",
@@ -384,6 +390,10 @@ _HOMES = {
         "whereis",
     ),
     "process.resolver": ("Exports",),
+    "services.io.current": (
+        "io_stream",
+        "puts",
+    ),
     "terms": (
         "Atom",
         "BitString",

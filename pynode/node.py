@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from pynode.dist.seam import Peer
     from pynode.services.erpc import Erpc
     from pynode.services.global_ import Global
+    from pynode.services.io.api import Io
     from pynode.services.net_adm import NetAdm
     from pynode.services.pg import Pg
     from pynode.services.rpc import Rpc
@@ -373,6 +374,11 @@ class Node(SpawnWords):
     def global_(self) -> Global:
         """The names of the cluster (``:global``)."""
         return self.services.global_
+
+    @property
+    def io(self) -> Io:
+        """Writing to and reading from devices, as Elixir's ``IO`` and Erlang's ``io`` do it."""
+        return self.services.io
 
     @property
     def pg(self) -> Pg:

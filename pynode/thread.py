@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.services.erpc import Erpc
     from pynode.services.global_ import Global
+    from pynode.services.io.api import Io
     from pynode.services.net_adm import NetAdm
     from pynode.services.pg import Pg
     from pynode.services.rpc import Rpc
@@ -380,6 +381,11 @@ class NodeThread:
     def pg(self) -> BlockingNamespace[Pg]:
         """Groups of processes."""
         return BlockingNamespace(self, self.node.pg)
+
+    @property
+    def io(self) -> BlockingNamespace[Io]:
+        """Writing to and reading from devices."""
+        return BlockingNamespace(self, self.node.io)
 
     @property
     def rpc(self) -> BlockingNamespace[Rpc]:

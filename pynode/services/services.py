@@ -13,6 +13,7 @@ from .global_ import Global
 from .global_.processes import GlobalProcesses
 from .global_.resolve import Methods
 from .global_.server import NameServer
+from .io.api import Io
 from .io.user import StandardError, User
 from .logger_proxy import LoggerProxy
 from .net_adm import NetAdm
@@ -50,6 +51,7 @@ class Services:
         self.erpc = Erpc(runtime)
         self.rpc = Rpc(runtime, self.erpc)
         self.pg = Pg(runtime, net)
+        self.io = Io(runtime, public=True)
         self._global_processes: GlobalProcesses | None = None
 
     def start(self) -> None:

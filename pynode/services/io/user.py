@@ -34,6 +34,7 @@ from pynode.terms.formats import NotHere, Settings
 from .calls import CallFailed, apply_here, apply_there
 from .chars import LATIN1, UNICODE, BadText, prompt_text, text_of, value_of
 from .stdin import NoInput, Stdin
+from .stream import IoStream
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
@@ -54,7 +55,9 @@ _NOT_LATIN1: Final = (_ERROR, (atom.no_translation, UNICODE, LATIN1))
 _MOST_REQUESTS: Final = 10_000
 
 
-def _written(stream: Any, text: str) -> None:
+def _written(stream: Any, text: str, real: Any) -> None:
+    if isinstance(stream, IoStream):
+        stream = real  # redirected to a device, which might be this one
     if stream is None:
         return  # a program without a console
     try:
@@ -75,12 +78,12 @@ def _escaped(character: str, encoding: str) -> str:
 
 def write_to_stdout(text: str) -> None:
     """Write to stdout as it is now, so that a redirected one is found, and flush."""
-    _written(sys.stdout, text)
+    _written(sys.stdout, text, sys.__stdout__)
 
 
 def write_to_stderr(text: str) -> None:
     """Write to stderr as it is now, and flush."""
-    _written(sys.stderr, text)
+    _written(sys.stderr, text, sys.__stderr__)
 
 
 class User(Service):
