@@ -502,6 +502,37 @@ async def test_a_python_exception_in_erlang(beam: Any, node: Any) -> None:
             pytest.fail(repr(other))
 
 
+async def test_what_is_typed_in_a_shell(beam: Any, node: Any) -> None:
+    ex = beam()
+    code = """
+        add = 1
+        own = fn -> :t.square(3, add) end
+        [:erpc.call(n, own), :erpc.call(n, fn -> :t.square(2, 0) end),
+         :rpc.call(n, :erlang, :apply, [own, []]),
+         try do
+           :erpc.call(n, &String.upcase("x") |> Kernel.<>(&1))
+         rescue
+           error -> error.original
+         end,
+         try do
+           :erpc.call(n, fn -> 1 + 2 end)
+         rescue
+           error -> elem(error.original, 1)
+         end]
+    """
+    one, two, three, badarg, refused = await ex.aeval(code, n=node.name)
+    assert (one, two, three) == (10, 4, 10)
+    assert badarg == (atom.erpc, atom.badarg)  # the BEAM itself says so
+    assert refused[0] in (atom.closure_refused, atom.undef)
+
+
+async def test_a_cast_that_fails_is_told_to_the_callers_node(beam: Any, node: Any) -> None:
+    er = beam(language="erlang")
+    await er.aeval("erpc:cast(N, t, zero, []).", N=node.name)
+    line = await er.await_line("ZeroDivisionError")
+    assert line
+
+
 async def test_a_caller_that_dies_and_one_that_gives_up(beam: Any, node: Any) -> None:
     er = beam(language="erlang")
     staying: list[Any] = []
