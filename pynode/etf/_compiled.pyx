@@ -22,7 +22,7 @@ from cpython.bytes cimport (
 from cpython.dict cimport PyDict_Next
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.list cimport PyList_GET_SIZE
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.math cimport isfinite
@@ -66,12 +66,26 @@ cdef extern from "Python.h":
     object PyLong_FromLongLong(long long)
     object PyLong_FromUnsignedLongLong(unsigned long long)
     object PyFloat_FromDouble(double)
+    PyObject* new_int "PyLong_FromLong"(long) except NULL
+    PyObject* new_float "PyFloat_FromDouble"(double) except NULL
     object PyList_New(Py_ssize_t)
     object PyTuple_New(Py_ssize_t)
     void PyList_SET_ITEM(object, Py_ssize_t, PyObject*)
     void PyTuple_SET_ITEM(object, Py_ssize_t, PyObject*)
     PyObject* PyDict_SetDefault(object, object, object) except NULL
     Py_ssize_t PyDict_GET_SIZE(object)
+    PyTypeObject* Py_TYPE(PyObject*)
+    PyTypeObject PyBool_Type, PyBytes_Type, PyDict_Type, PyFloat_Type, PyList_Type, PyLong_Type
+    PyTypeObject PyTuple_Type, PyUnicode_Type
+    PyObject* Py_True
+    PyObject* Py_None
+    PyObject* PyList_GET_ITEM(PyObject*, Py_ssize_t)
+    PyObject* PyTuple_GET_ITEM(PyObject*, Py_ssize_t)
+    Py_ssize_t list_size "PyList_GET_SIZE"(PyObject*)
+    Py_ssize_t tuple_size "PyTuple_GET_SIZE"(PyObject*)
+    Py_ssize_t bytes_size "PyBytes_GET_SIZE"(PyObject*)
+    const char* bytes_start "PyBytes_AS_STRING"(PyObject*)
+    double float_value "PyFloat_AS_DOUBLE"(PyObject*)
     int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
     char* PyBytes_AS_STRING_ "PyBytes_AS_STRING"(PyObject*)
     PyObject* new_bytes "PyBytes_FromStringAndSize"(const char*, Py_ssize_t) except NULL
@@ -105,6 +119,45 @@ cdef extern from *:
         pynode_set32(at, (uint32_t)(bits >> 32));
         pynode_set32(at + 4, (uint32_t)bits);
     }
+    /* The value of an int, where it is there without a call. */
+    static inline int pynode_compact(PyObject *number, long long *value) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        if (!PyUnstable_Long_IsCompact((PyLongObject *)number)) {
+            return 0;
+        }
+        *value = PyUnstable_Long_CompactValue((PyLongObject *)number);
+        return 1;
+    #else
+        Py_ssize_t size = Py_SIZE(number);
+        if (size < -1 || size > 1) {
+            return 0;
+        }
+        *value = size * (long long)((PyLongObject *)number)->ob_digit[0];
+        return 1;
+    #endif
+    }
+    /* memcpy() of what is mostly short. */
+    static inline void pynode_copy(unsigned char *to, const char *from, Py_ssize_t size) {
+        uint64_t first, last;
+        uint32_t first_half, last_half;
+        if (size > 16) {
+            memcpy(to, from, (size_t)size);
+        } else if (size >= 8) {
+            memcpy(&first, from, 8);
+            memcpy(&last, from + size - 8, 8);
+            memcpy(to, &first, 8);
+            memcpy(to + size - 8, &last, 8);
+        } else if (size >= 4) {
+            memcpy(&first_half, from, 4);
+            memcpy(&last_half, from + size - 4, 4);
+            memcpy(to, &first_half, 4);
+            memcpy(to + size - 4, &last_half, 4);
+        } else if (size > 0) {
+            to[0] = (unsigned char)from[0];
+            to[size >> 1] = (unsigned char)from[size >> 1];
+            to[size - 1] = (unsigned char)from[size - 1];
+        }
+    }
     /* Of any bytes; nothing beyond them is read. */
     static inline uint32_t pynode_hash(const unsigned char *at, Py_ssize_t size) {
         uint64_t state = (uint64_t)size * 0x9E3779B97F4A7C15u, word;
@@ -129,6 +182,8 @@ cdef extern from *:
         return (uint32_t)(state >> 32);
     }
     """
+    void copy_short "pynode_copy"(unsigned char*, const char*, Py_ssize_t) nogil
+    bint compact_int "pynode_compact"(PyObject*, long long*) nogil
     uint32_t get32 "pynode_get32"(const unsigned char*) nogil
     uint64_t get64 "pynode_get64"(const unsigned char*) nogil
     double get_double "pynode_get_double"(const unsigned char*) nogil
@@ -156,6 +211,10 @@ cdef enum:
     _CARE = 1
     _DEEP = 2
 
+cdef PyTypeObject* _atom_type = <PyTypeObject*>Atom
+cdef PyTypeObject* _pid_type = <PyTypeObject*>Pid
+cdef PyTypeObject* _reference_type = <PyTypeObject*>Reference
+cdef PyTypeObject* _improper_type = <PyTypeObject*>ImproperList
 cdef object _LIMITS = Limits()
 cdef Py_ssize_t _LARGEST = <Py_ssize_t>1 << 62
 cdef object _struct_error = struct.error
@@ -525,10 +584,16 @@ cdef int _fill(Reader* r, object items, Py_ssize_t count) except -1:
             r.pos = pos + 2
             continue
         if tag == 98 and size - pos >= 5:
-            item = PyLong_FromLong(<int32_t>get32(data + pos + 1))
+            PyList_SET_ITEM(items, index, new_int(<int32_t>get32(data + pos + 1)))
             r.pos = pos + 5
-        else:
-            item = _read(r)
+            continue
+        if tag == 70 and size - pos >= 9:
+            value = get_double(data + pos + 1)
+            if isfinite(value):
+                PyList_SET_ITEM(items, index, new_float(value))
+                r.pos = pos + 9
+                continue
+        item = _read(r)
         Py_INCREF(item)
         PyList_SET_ITEM(items, index, <PyObject*>item)
     return 0
@@ -892,10 +957,7 @@ cdef int _grow(Writer* w, Py_ssize_t more) except -1:
     cdef Py_ssize_t wanted = w.used + more
     cdef Py_ssize_t room
     cdef PyObject* block
-    if wanted < 0x10000:
-        room = max(2 * w.room, wanted + 256)
-    else:
-        room = max(w.room + (w.room >> 1), wanted + (wanted >> 3))
+    room = max(2 * w.room if w.room < 0x10000 else w.room + (w.room >> 1), wanted + 64, 8192)
     if w.block is NULL:
         block = new_bytes(NULL, room)
         memcpy(PyBytes_AS_STRING_(block), w.bytes_, w.used)
@@ -958,27 +1020,43 @@ cdef inline int _head(Writer* w, int tag, Py_ssize_t size) except -1:
     return 0
 
 
-cdef inline int _put_object(Writer* w, object data) except -1:
-    return put_bytes(w, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+cdef inline int _put_byte(Writer* w, int byte) except -1:
+    _need(w, 1)
+    w.bytes_[w.used] = byte
+    w.used += 1
+    return 0
 
 
-cdef inline int _put_data(Writer* w, const void* data, Py_ssize_t size) except -1:
-    """Write BINARY_EXT."""
-    _need(w, size + 5)
-    _head(w, 109, size)
-    memcpy(w.bytes_ + w.used, data, size)
+cdef inline int _copy(Writer* w, const char* data, Py_ssize_t size) except -1:
+    _need(w, size)
+    copy_short(w.bytes_ + w.used, data, size)
     w.used += size
     return 0
 
 
-cdef int _put_int(Writer* w, object value) except -1:
-    cdef int overflow = 0
-    cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
-    cdef uint64_t magnitude
-    cdef Py_ssize_t size
+cdef inline int _put_object(Writer* w, object data) except -1:
+    return _copy(w, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef inline int _put_data(Writer* w, const char* data, Py_ssize_t size) except -1:
+    """Write BINARY_EXT."""
     cdef unsigned char* at
-    if overflow:
-        return _put_object(w, _pure_encoder._big(value)) if w.careful else _CARE
+    if size > 0xFFFFFFFF:
+        raise EncodeError(_out_of_range)
+    _need(w, size + 5)
+    at = w.bytes_ + w.used
+    w.used += size + 5
+    at[0] = 109
+    set32(at + 1, <uint32_t>size)
+    copy_short(at + 5, data, size)
+    return 0
+
+
+cdef inline int _put_int(Writer* w, PyObject* value) except -1:
+    cdef long long number = 0
+    cdef unsigned char* at
+    if not compact_int(value, &number):
+        return _put_long(w, <object>value)
     _need(w, 12)
     at = w.bytes_ + w.used
     if 0 <= number < 256:
@@ -990,22 +1068,42 @@ cdef int _put_int(Writer* w, object value) except -1:
         set32(at + 1, <uint32_t>number)
         w.used += 5
     else:
-        magnitude = <uint64_t>number if number > 0 else 0 - <uint64_t>number
-        size = 0
-        while magnitude:
-            at[3 + size] = <unsigned char>magnitude
-            magnitude >>= 8
-            size += 1
-        at[0] = 110
-        at[1] = <unsigned char>size
-        at[2] = number < 0
-        w.used += 3 + size
+        return _put_long(w, <object>value)
     return 0
 
 
-cdef inline int _put_float(Writer* w, double value, object shown) except -1:
+cdef int _put_long(Writer* w, object value) except -1:
+    """Write an int of several digits."""
+    cdef int overflow = 0
+    cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    cdef uint64_t magnitude
+    cdef Py_ssize_t size = 0
+    cdef unsigned char* at
+    if overflow:
+        return _put_object(w, _pure_encoder._big(value)) if w.careful else _CARE
+    _need(w, 12)
+    at = w.bytes_ + w.used
+    if -0x80000000LL <= number <= 0x7FFFFFFF:
+        at[0] = 98
+        set32(at + 1, <uint32_t>number)
+        w.used += 5
+        return 0
+    magnitude = <uint64_t>number if number > 0 else 0 - <uint64_t>number
+    while magnitude:
+        at[3 + size] = <unsigned char>magnitude
+        magnitude >>= 8
+        size += 1
+    at[0] = 110
+    at[1] = <unsigned char>size
+    at[2] = number < 0
+    w.used += 3 + size
+    return 0
+
+
+cdef inline int _put_float(Writer* w, PyObject* number) except -1:
+    cdef double value = float_value(number)
     if not isfinite(value):
-        raise EncodeError(_not_finite.format(shown))
+        raise EncodeError(_not_finite.format(<object>number))
     _need(w, 9)
     w.bytes_[w.used] = 70
     set_double(w.bytes_ + w.used + 1, value)
@@ -1062,7 +1160,7 @@ cdef int _put_reference(Writer* w, Reference value) except -1:
     return 0
 
 
-cdef int _enter(Writer* w) except -1:
+cdef inline int _enter(Writer* w) except -1:
     """Go into a container."""
     if w.depth >= w.max_depth:
         raise EncodeError(f"a term nested deeper than {w.max_depth}")
@@ -1072,17 +1170,31 @@ cdef int _enter(Writer* w) except -1:
     return _DONE
 
 
-cdef int _put_all(Writer* w, tuple items) except -1:
+cdef inline int _put_here(Writer* w, PyObject* value) except -1:
+    """Write one term; the commonest leaves without a call."""
+    cdef PyTypeObject* kind = Py_TYPE(value)
+    if kind == &PyLong_Type:
+        return _put_int(w, value)
+    if kind == &PyBytes_Type:
+        return _put_data(w, bytes_start(value), bytes_size(value))
+    if kind == &PyFloat_Type:
+        return _put_float(w, value)
+    return _put(w, value)
+
+
+cdef int _put_all(Writer* w, PyObject* items) except -1:
+    """Write what is in a tuple that lives until this returns."""
+    cdef Py_ssize_t index
     cdef int ended
-    for item in items:
-        ended = _put(w, item)
+    for index in range(tuple_size(items)):
+        ended = _put_here(w, PyTuple_GET_ITEM(items, index))
         if ended:
             return ended
     return _DONE
 
 
-cdef int _put_tuple(Writer* w, tuple value) except -1:
-    cdef Py_ssize_t size = PyTuple_GET_SIZE(value)
+cdef int _put_tuple(Writer* w, PyObject* value) except -1:
+    cdef Py_ssize_t size = tuple_size(value)
     cdef int ended
     if size:
         ended = _enter(w)
@@ -1103,92 +1215,77 @@ cdef int _put_tuple(Writer* w, tuple value) except -1:
     return _DONE
 
 
-cdef bint _is_string(list value) except -1:
-    """Tell whether OTP sends the list as STRING_EXT."""
-    cdef int overflow = 0
-    cdef long long number
-    if not 0 < PyList_GET_SIZE(value) <= 0xFFFF:
-        return False
-    for item in value:
-        if not PyLong_CheckExact(item):
-            return False
-        number = PyLong_AsLongLongAndOverflow(item, &overflow)
-        if overflow or number < 0 or number > 255:
-            return False
-    return True
-
-
-cdef int _put_string(Writer* w, list value) except -1:
-    cdef Py_ssize_t size = PyList_GET_SIZE(value)
+cdef bint _put_string(Writer* w, PyObject* value) except -1:
+    """Write a list as STRING_EXT, if that is what OTP does; False: it is not."""
+    cdef Py_ssize_t size = list_size(value)
+    cdef Py_ssize_t index
+    cdef long long number = 0
+    cdef PyObject* item
     cdef unsigned char* at
-    cdef Py_ssize_t index = 0
+    if size > 0xFFFF:
+        return False
     _need(w, size + 3)
     at = w.bytes_ + w.used
     at[0] = 107
     at[1] = <unsigned char>(size >> 8)
     at[2] = <unsigned char>size
     at += 3
-    for item in value:
-        at[index] = <unsigned char>(<long>item)
-        index += 1
+    for index in range(size):
+        item = PyList_GET_ITEM(value, index)
+        if Py_TYPE(item) != &PyLong_Type or not compact_int(item, &number):
+            return False
+        if number < 0 or number > 255:
+            return False
+        at[index] = <unsigned char>number
     w.used += size + 3
-    return 0
+    return True
 
 
-cdef int _put_list(Writer* w, list value) except -1:
+cdef int _put_list(Writer* w, PyObject* value) except -1:
     """Write a list: where it lies, or with care, a copy that nobody else has."""
-    cdef Py_ssize_t size = PyList_GET_SIZE(value)
+    cdef Py_ssize_t size = list_size(value)
+    cdef Py_ssize_t index
+    cdef PyObject* item
     cdef int ended
     if size == 0:
-        _need(w, 1)
-        w.bytes_[w.used] = 106
-        w.used += 1
+        _put_byte(w, 106)
         return _DONE
-    if _is_string(value):
-        return _put_string(w, value)
+    if Py_TYPE(PyList_GET_ITEM(value, 0)) == &PyLong_Type and _put_string(w, value):
+        return _DONE
     ended = _enter(w)
     if ended:
         return ended
     _head(w, 108, size)
     if w.careful:
-        ended = _put_all(w, tuple(value))
+        copied = tuple(<list>value)
+        ended = _put_all(w, <PyObject*>copied)
         if ended:
             return ended
     else:
-        for item in value:
-            ended = _put(w, item)
+        for index in range(size):
+            item = PyList_GET_ITEM(value, index)
+            ended = _put_here(w, item)
             if ended:
                 return ended
     w.depth -= 1
-    _need(w, 1)
-    w.bytes_[w.used] = 106
-    w.used += 1
+    _put_byte(w, 106)
     return _DONE
 
 
-cdef bint _distinct(dict value) except -1:
-    """Tell whether no two keys can be one term, by their types: Python says that they differ."""
-    cdef bint data = False
-    cdef bint text = False
-    for key in value:
-        if type(key) is bytes:
-            data = True
-        elif type(key) is str:
-            text = True
-        elif not _flat(key):
-            return False
-    return not (data and text)
+cdef int _put_dict(Writer* w, PyObject* value) except -1:
+    """Write a dict where it lies.
 
-
-cdef int _put_dict(Writer* w, dict value) except -1:
-    """Write a dict where it lies."""
-    cdef Py_ssize_t size = PyDict_GET_SIZE(value)
+    Which keys are one term Python knows, as long as they are of some types: bytes or str, and
+    those that are flat.
+    """
+    cdef Py_ssize_t size = PyDict_GET_SIZE(<object>value)
     cdef Py_ssize_t place = 0
-    cdef PyObject* key
-    cdef PyObject* item
+    cdef PyObject* key = NULL
+    cdef PyObject* item = NULL
+    cdef PyTypeObject* kind
+    cdef bint data = size == 1
+    cdef bint text = size == 1
     cdef int ended
-    if size > 1 and not _distinct(value):
-        return _CARE
     if size:
         ended = _enter(w)
         if ended:
@@ -1196,11 +1293,25 @@ cdef int _put_dict(Writer* w, dict value) except -1:
     _head(w, 116, size)
     if not size:
         return _DONE
-    while PyDict_Next(value, &place, &key, &item):
-        ended = _put(w, <object>key)
-        if ended:
-            return ended
-        ended = _put(w, <object>item)
+    while PyDict_Next(<object>value, &place, &key, &item):
+        kind = Py_TYPE(key)
+        if kind == &PyBytes_Type:
+            if text and size > 1:
+                return _CARE
+            data = True
+            _put_data(w, bytes_start(key), bytes_size(key))
+        else:
+            if size > 1:
+                if kind == &PyUnicode_Type:
+                    if data:
+                        return _CARE
+                    text = True
+                elif not _flat(<object>key):
+                    return _CARE
+            ended = _put(w, key)
+            if ended:
+                return ended
+        ended = _put_here(w, item)
         if ended:
             return ended
     w.depth -= 1
@@ -1212,47 +1323,48 @@ cdef int _put_improper(Writer* w, ImproperList value) except -1:
     if ended:
         return ended
     _head(w, 108, PyTuple_GET_SIZE(value.elements))
-    ended = _put_all(w, value.elements)
+    ended = _put_all(w, <PyObject*>value.elements)
     if ended:
         return ended
-    ended = _put(w, value.tail)
+    ended = _put(w, <PyObject*>value.tail)
     w.depth -= 1
     return ended
 
 
-cdef int _put(Writer* w, object value) except -1:
+cdef int _put(Writer* w, PyObject* value) except -1:
     """Write one term; _DONE, or why it cannot be done so."""
-    if type(value) is Atom:
+    cdef PyTypeObject* kind = Py_TYPE(value)
+    if kind == _atom_type:
         return _put_object(w, (<Atom>value).wire)
-    if PyLong_CheckExact(value):
-        return _put_int(w, value)
-    if type(value) is bytes:
-        return _put_data(w, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-    if type(value) is tuple:
-        return _put_tuple(w, <tuple>value)
-    if type(value) is Pid and (<Pid>value).odd is None:
+    if kind == &PyTuple_Type:
+        return _put_tuple(w, value)
+    if kind == &PyDict_Type and not w.careful:
+        return _put_dict(w, value)
+    if kind == &PyList_Type:
+        return _put_list(w, value)
+    if kind == &PyBool_Type:
+        if value == Py_True:
+            return _copy(w, b"w\x04true", 6)
+        return _copy(w, b"w\x05false", 7)
+    if value == Py_None:
+        return _copy(w, b"w\x03nil", 5)
+    if kind == _pid_type and (<Pid>value).odd is None:
         return _put_pid(w, <Pid>value)
-    if type(value) is list:
-        return _put_list(w, <list>value)
-    if type(value) is dict and not w.careful:
-        return _put_dict(w, <dict>value)
-    if PyFloat_CheckExact(value):
-        return _put_float(w, PyFloat_AS_DOUBLE(value), value)
-    if type(value) is str:
-        return _put_str(w, value)
-    if value is True:
-        return put_bytes(w, b"w\x04true", 6)
-    if value is False:
-        return put_bytes(w, b"w\x05false", 7)
-    if value is None:
-        return put_bytes(w, b"w\x03nil", 5)
-    if type(value) is Reference and (<Reference>value).odd is None:
+    if kind == &PyLong_Type:
+        return _put_int(w, value)
+    if kind == &PyBytes_Type:
+        return _put_data(w, bytes_start(value), bytes_size(value))
+    if kind == &PyUnicode_Type:
+        return _put_str(w, <object>value)
+    if kind == &PyFloat_Type:
+        return _put_float(w, value)
+    if kind == _reference_type and (<Reference>value).odd is None:
         return _put_reference(w, <Reference>value)
-    if type(value) is ImproperList:
+    if kind == _improper_type:
         return _put_improper(w, <ImproperList>value)
     if not w.careful:
         return _CARE
-    return _put_rare(w, value)
+    return _put_rare(w, <object>value)
 
 
 # What follows runs Python code, so it is only reached with care.
@@ -1267,9 +1379,11 @@ cdef int _put_rare(Writer* w, object value) except -1:
     if type(value) is Record:
         return _put_record(w, value)
     if isinstance(value, tuple):
-        return _put_tuple(w, tuple(value))
+        items = tuple(value)
+        return _put_tuple(w, <PyObject*>items)
     if isinstance(value, list):
-        return _put_list(w, list(value))
+        items = list(value)
+        return _put_list(w, <PyObject*>items)
     if isinstance(value, _pure_encoder.MAPPINGS):
         return _put_mapping(w, value)
     return _put_object(w, _pure_encoder._derived(value))
@@ -1289,7 +1403,7 @@ cdef int _put_mapping(Writer* w, object value) except -1:
             return ended
     _head(w, 116, size >> 1)
     if size:
-        ended = _put_all(w, items)
+        ended = _put_all(w, <PyObject*>items)
         if ended:
             return ended
         w.depth -= 1
@@ -1304,8 +1418,8 @@ cdef int _put_fun(Writer* w, object value) except -1:
         return ended
     env = value.env
     _put_object(w, _pure_encoder._fun_head(112, 0, value.arity, value.uniq, value.index, len(env)))
-    parts = (value.module, value.old_index, value.old_uniq, value.pid)
-    ended = _put_all(w, parts + env)
+    parts = (value.module, value.old_index, value.old_uniq, value.pid) + env
+    ended = _put_all(w, <PyObject*>parts)
     if ended:
         return ended
     size = w.used - start - 1
@@ -1325,8 +1439,11 @@ cdef int _put_record(Writer* w, object value) except -1:
         return ended
     fields = value.fields
     _put_object(w, _pure_encoder._bit_head(67, len(fields), value.exported))
-    names = tuple([name for name, _ in fields])
-    ended = _put_all(w, (value.module, value.name) + names + tuple([item for _, item in fields]))
+    parts = [value.module, value.name]
+    parts.extend([name for name, _ in fields])
+    parts.extend([item for _, item in fields])
+    parts = tuple(parts)
+    ended = _put_all(w, <PyObject*>parts)
     w.depth -= 1
     return ended
 
@@ -1344,12 +1461,15 @@ cdef int put_term(Writer* w, object term, bint records, object limits) except -1
     w.depth = 0
     w.careful = False
     try:
-        ended = _put(w, term)
+        try:
+            ended = _put(w, <PyObject*>term)
+        except EncodeError:
+            ended = _CARE  # of several errors, which one is told is settled there
         if ended == _CARE:
             w.used = start
             w.depth = 0
             w.careful = True
-            ended = _put(w, term)
+            ended = _put(w, <PyObject*>term)
         if ended == _DEEP:
             w.used = start
             data = _pure_encoder._joined(term, records, b"", limits)
