@@ -4,6 +4,9 @@
 Three nodes, each an operating system process of its own: node1 starts a Publisher and registers
 it in :global as ~c"manager"; node2 and node3 connect to node1, find it there, start a Subscriber
 and subscribe it.  Then each of the three publishes, and both subscribers must print it.
+
+With --spawn two nodes, in the four mixes: node2 has node1 run Hello.world/0, which prints a line;
+the line must come out on node2, and only there.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pynode.testing import Beam, BeamFailed, Epmd, Release, _waiting, free_port
 from pynode.testing._output import Output
@@ -47,6 +50,8 @@ class Role(Protocol):
     def subscriber(self, publisher_node: str) -> None: ...
     def subscribed(self, count: int) -> None: ...
     def notify(self, message: str) -> None: ...
+    def hello(self) -> None: ...
+    def spawn(self, node: str) -> None: ...
     def wait_for_line(self, text: str) -> str: ...
     def output(self) -> list[str]: ...
     def end(self) -> None: ...
@@ -95,6 +100,12 @@ class ElixirRole:
 
     def notify(self, message: str) -> None:
         self._run("Publisher.notify(manager, message)", message=message)
+
+    def hello(self) -> None:
+        self._run("{:module, Hello} = Code.ensure_loaded(Hello)")
+
+    def spawn(self, node: str) -> None:
+        self._run(f"Node.spawn_link(:{json.dumps(node)}, fn -> Hello.world end)")
 
     def wait_for_line(self, text: str) -> str:
         return self.beam.wait_for_line(text, timeout=LINE_SECONDS)
@@ -148,6 +159,12 @@ class PythonRole:
 
     def notify(self, message: str) -> None:
         self._tell(f"notify {message}")
+
+    def hello(self) -> None:
+        self._tell("hello")
+
+    def spawn(self, node: str) -> None:
+        self._tell(f"spawn {node}")
 
     def wait_for_line(self, text: str) -> str:
         return self._line(text, 1, LINE_SECONDS)
@@ -209,6 +226,8 @@ ROLES: dict[str, Callable[[str, int], Role]] = {"elixir": ElixirRole, "python": 
 class Run:
     """One mix, and what was observed."""
 
+    word: ClassVar[str] = "I have received"
+
     roles: dict[str, str]
     first: str
     os_pids: dict[str, int] = field(default_factory=dict)
@@ -216,6 +235,11 @@ class Run:
     missing: list[dict[str, str]] = field(default_factory=list)
     error: str | None = None
     seconds: float = 0.0
+
+    @property
+    def expected(self) -> list[tuple[str, str]]:
+        """The lines that must come, and on which node."""
+        return expected()
 
     @property
     def ok(self) -> bool:
@@ -235,22 +259,32 @@ class Run:
             seen = {(line["node"], line["text"]) for line in self.lines}
             self.missing = [
                 {"node": node, "text": text}
-                for node, text in expected()
+                for node, text in self.expected
                 if (node, text) not in seen
             ]
         self.seconds = time.monotonic() - begin
 
     def _session(self, stack: ExitStack, show: Callable[[str], None]) -> None:
+        pool, nodes = self._start(stack)
+        self._speak(pool, nodes, show)
+        for name, node in nodes.items():
+            self._check_nothing_else(name, node)
+
+    def _start(self, stack: ExitStack) -> tuple[ThreadPoolExecutor, dict[str, Role]]:
         epmd_port = self._epmd(stack)
         nodes = {name: ROLES[language](name, epmd_port) for name, language in self.roles.items()}
-        pool = stack.enter_context(ThreadPoolExecutor(len(NODES)))
+        pool = stack.enter_context(ThreadPoolExecutor(len(nodes)))
         stack.callback(lambda: list(pool.map(lambda node: node.end(), nodes.values())))
         early = "python" if self.first == "python" else "elixir"
         for group in (early, {"python": "elixir", "elixir": "python"}[early]):
             members = [nodes[name] for name, language in self.roles.items() if language == group]
             list(pool.map(lambda node: node.start(), members))
         self.os_pids = {name: node.os_pid for name, node in nodes.items()}
+        return pool, nodes
 
+    def _speak(
+        self, pool: ThreadPoolExecutor, nodes: dict[str, Role], show: Callable[[str], None]
+    ) -> None:
         nodes["node1"].publisher()
         list(pool.map(lambda name: nodes[name].subscriber("node1@localhost"), SUBSCRIBERS))
         nodes["node1"].subscribed(len(SUBSCRIBERS))
@@ -258,8 +292,6 @@ class Run:
             nodes[speaker].notify(f"Hello !! from {speaker}")
             for name in SUBSCRIBERS:
                 self._expect(name, nodes[name], heard(speaker), show)
-        for name, node in nodes.items():
-            self._check_nothing_else(name, node)
 
     def _expect(self, name: str, node: Role, text: str, show: Callable[[str], None]) -> None:
         try:
@@ -274,7 +306,7 @@ class Run:
 
     def _check_nothing_else(self, name: str, node: Role) -> None:
         """Take it as an error when a node received a message twice, or one not meant for it."""
-        received = [line for line in node.output() if "I have received" in line]
+        received = [line for line in node.output() if self.word in line]
         shown = [line["text"] for line in self.lines if line["node"] == name]
         if sorted(received) != sorted(shown):
             self.error = f"{name} received something else: {received}"
@@ -297,6 +329,23 @@ class Run:
             "seconds": round(self.seconds, 3),
         }
         return record if self.error is None else record | {"error": self.error}
+
+
+class SpawnRun(Run):
+    """Two nodes: node2 has node1 run a function, whose output comes out on node2."""
+
+    word = "hello world"
+
+    @property
+    def expected(self) -> list[tuple[str, str]]:
+        return [("node2", self.word)]
+
+    def _speak(
+        self, pool: ThreadPoolExecutor, nodes: dict[str, Role], show: Callable[[str], None]
+    ) -> None:
+        nodes["node1"].hello()
+        nodes["node2"].spawn("node1@localhost")
+        self._expect("node2", nodes["node2"], self.word, show)
 
 
 def heard(speaker: str) -> str:
@@ -323,6 +372,14 @@ def planned(both_orders: bool) -> list[Run]:
     return runs
 
 
+def planned_spawns() -> list[Run]:
+    """Return the four mixes of who is asked and who asks."""
+    return [
+        SpawnRun({"node1": there, "node2": here}, "python" if there == here == "python" else "beam")
+        for there, here in itertools.product(("elixir", "python"), repeat=2)
+    ]
+
+
 def versions() -> dict[str, str]:
     """Return what the session runs on."""
     found = {
@@ -340,12 +397,13 @@ def versions() -> dict[str, str]:
 
 def table(runs: list[Run]) -> str:
     """Return the closing table."""
-    head = (*NODES, "up first", "lines", "seconds", "result")
+    nodes = list(runs[0].roles) if runs else list(NODES)
+    head = (*nodes, "up first", "lines", "seconds", "result")
     rows = [
         (
-            *(run.roles[name] for name in NODES),
+            *(run.roles[name] for name in nodes),
             run.first,
-            f"{len(run.lines)}/{len(expected())}",
+            f"{len(run.lines)}/{len(run.expected)}",
             f"{run.seconds:.1f}",
             "ok" if run.ok else "FAILED",
         )
@@ -368,9 +426,12 @@ def main() -> int:
     parser.add_argument(
         "--python-only", action="store_true", help="only the mix that needs no Erlang"
     )
+    parser.add_argument(
+        "--spawn", action="store_true", help="instead: one node has another one run a function"
+    )
     options = parser.parse_args()
 
-    runs = planned(options.all)
+    runs = planned_spawns() if options.spawn else planned(options.all)
     if options.python_only:
         runs = [run for run in runs if set(run.roles.values()) == {"python"}]
     found = versions()
@@ -384,7 +445,8 @@ def main() -> int:
 
     ok = all(run.ok for run in runs)
     came = sum(len(run.lines) for run in runs)
-    print(f"\n{table(runs)}\n\n{came} of {len(runs) * len(expected())} lines came", flush=True)
+    due = sum(len(run.expected) for run in runs)
+    print(f"\n{table(runs)}\n\n{came} of {due} lines came", flush=True)
     if options.json is not None:
         record = {"versions": found, "runs": [run.observed() for run in runs], "ok": ok}
         Path(options.json).write_text(json.dumps(record, indent=2) + "\n")

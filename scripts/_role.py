@@ -5,6 +5,8 @@
     subscriber NODE     connect to NODE, find the manager, start a Subscriber, subscribe it
     subscribed COUNT    wait until the manager has that many subscribers
     notify MESSAGE      publish MESSAGE
+    hello               let others run Hello.world/0
+    spawn NODE          have NODE run Hello.world/0
 
 Each is answered with ``role: done`` or ``role: failed: REASON``.  It leaves at the end of input.
 """
@@ -16,6 +18,7 @@ import sys
 from typing import Any
 
 from pynode import Node
+from pynode.examples.hello import hello
 from pynode.pubsub import Publisher, Subscriber
 from pynode.terms import charlist
 
@@ -51,6 +54,10 @@ async def obey(node: Node, command: str, argument: str) -> None:
                 await asyncio.sleep(0.02)
         case "notify":
             Publisher.notify(await manager_of(node), argument, node=node)
+        case "hello":
+            node.expose(hello)
+        case "spawn":
+            await node.spawn_link(argument, "Elixir.Hello", "world", [])
         case _:
             raise ValueError(f"unknown command {command!r}")
 

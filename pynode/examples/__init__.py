@@ -4,6 +4,8 @@
     a GenServer that Elixir calls
 ``echo``
     a bare process, with a mailbox of its own
+``hello``
+    a function that other nodes run here, by ``Node.spawn_link``
 ``calling``
     Python as the caller: functions, servers, monitors and names of an Elixir node
 ``subscriber``

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from pynode import Exit, ExportFun, Exports, Node, Pid, elixir, self_, send
+from pynode import Exit, ExportFun, Exports, Node, Pid, elixir, puts, self_, send
 from pynode.dist import control as c
-from pynode.process.current import process as current
 from pynode.process.spawn import PendingSpawn
 from pynode.process.spawn_options import SpawnOptions, wanted
 from pynode.terms import Atom, atom
@@ -23,16 +22,10 @@ DEADLINE = 15.0
 hello = Exports(HELLO)
 
 
-def put(text: str) -> None:
-    """Print to the group leader, without waiting for its answer."""
-    me = current()
-    send(me.group_leader, (atom.io_request, me.pid, 0, (atom.put_chars, atom.unicode, text + "\n")))
-
-
 @hello.export
 def world() -> None:
     assert threading.current_thread() is not threading.main_thread()
-    put("hello world")
+    puts("hello world")
 
 
 @hello.export

@@ -93,6 +93,15 @@ def test_echo(beam: Start, example: Example) -> None:
     assert echo.wait(30) == 0
 
 
+def test_hello(beam: Start, example: Example) -> None:
+    hello = example("hello")
+    assert line(hello) == "hello@localhost is up"
+    someone = beam("someone")
+    someone.eval('Node.spawn_link(:"hello@localhost", fn -> Hello.world end)')
+    assert someone.wait_for_line("hello world") == "hello world"
+    assert interrupted(hello) == ""
+
+
 def test_calling(beam: Start, example: Example) -> None:
     node1 = beam("node1")
     node1.eval('{:ok, agent} = Agent.start(fn -> [] end); :global.register_name(~c"notes", agent)')

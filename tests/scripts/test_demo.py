@@ -66,6 +66,45 @@ def test_the_eight_mixes(tmp_path: Path) -> None:
         assert all(x["language"] == one["roles"][x["node"]] for x in one["lines"])
 
 
+SPAWNED = re.compile(r"^\[node2 (python|elixir)\] hello world$", re.MULTILINE)
+
+
+@pytest.mark.beam
+def test_spawn_in_the_four_mixes(tmp_path: Path) -> None:
+    file = tmp_path / "observed.json"
+    done = run("--spawn", "--json", str(file))
+    assert done.returncode == 0, done.stdout
+    assert SPAWNED.findall(done.stdout) == ["elixir", "python", "elixir", "python"]
+    assert "4 of 4 lines came" in done.stdout
+    observed: dict[str, Any] = json.loads(file.read_text())
+    mixes = [tuple(one["roles"].values()) for one in observed["runs"]]
+    assert len(set(mixes)) == len(mixes) == 4
+    assert all(one["ok"] and len(one["lines"]) == 1 for one in observed["runs"])
+
+
+def test_spawn_without_erlang(tmp_path: Path) -> None:
+    done = run("--spawn", "--python-only", PATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout
+    assert SPAWNED.findall(done.stdout) == ["python"]
+
+
+def test_a_line_on_the_wrong_node_is_a_failure() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(DEMO.parent)!r}); import _demo as demo\n"
+        "run = demo.planned_spawns()[-1]\n"
+        "demo.PythonRole.hello = lambda self: self._tell('spawn node2@localhost')\n"
+        "demo.PythonRole.start_ = demo.PythonRole.start\n"
+        "demo.PythonRole.start = lambda self: (self.start_(), self._tell('hello'))\n"
+        "run.play(print); print(run.ok, run.error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == (
+        "False node1 received something else: ['hello world']"
+    ), done.stdout
+
+
 def test_a_role_that_fails_is_told_and_counted() -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(DEMO.parent)!r}); "
