@@ -1,20 +1,27 @@
 """``logger_proxy``: takes the log events that other nodes send here.
 
 A BEAM process whose group leader is a process of this node sends its crash reports to this node,
-``{log, Level, Format, Args, Meta}`` or ``{log, Level, StringOrReport, Meta}``.  They
-become records of the Python logger ``pynode.remote``, unformatted: Erlang's formats are Erlang's.
+``{log, Level, Format, Args, Meta}`` or ``{log, Level, StringOrReport, Meta}``.  They become
+records of the Python logger ``pynode.remote``: text by Erlang's formats, a report with a line for
+each key.  A record has ``erlang_level``, the level as a str, and ``erlang_meta``, the metadata by
+name: ``pid``, ``mfa``, ``time`` in microseconds, ``domain``, ...  That a report of OTP's own brings
+a function to format it does not help, for that is on the node it came from.
 
-Source: logger_proxy.erl, logger_olp.erl, logger.erl (``do_log_allowed``).
+Source: logger_proxy.erl, logger_olp.erl, logger.erl (``do_log_allowed``, ``format_report``).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
+from pynode.errors import EncodeError
 from pynode.shown import shown
-from pynode.terms import Atom, charlist_text, to_text
+from pynode.terms import Atom, atom, charlist_text, to_text
+from pynode.terms.formats import FormatError, NotHere, Settings, format_text, print_term
 
+from .io.size import fits
 from .service import NO_ANSWER, Service
 
 __all__ = ["LoggerProxy"]
@@ -32,8 +39,10 @@ _LEVELS: Final[dict[str, int]] = {
     "debug": logging.DEBUG,
 }
 #: Of one event; more is cut off, for a record is written at once, and holds the node up.
-_PARTS: Final = 10
 _CHARACTERS: Final = 64 * 1024
+#: What an event may weigh to be formatted; heavier ones are only shown.
+_WEIGHT: Final = 1024 * 1024
+_SETTINGS: Final = Settings(characters=4 * _CHARACTERS)
 
 
 class LoggerProxy(Service):
@@ -45,7 +54,11 @@ class LoggerProxy(Service):
         """A log event, plain or wrapped as logger_olp's load."""
         match message:
             case (_, (_, Atom() as level, *rest)) | (_, Atom() as level, *rest):
-                logger.log(_LEVELS.get(level.name, logging.INFO), "%s", _text(rest))
+                number = _LEVELS.get(level.name, logging.INFO)
+                if logger.isEnabledFor(number):
+                    meta = _metadata(rest[-1]) if len(rest) > 1 else {}
+                    extra = {"erlang_level": level.name, "erlang_meta": meta}
+                    logger.log(number, "%s", _text(rest), extra=extra)
 
     def cast(self, request: Any) -> None:
         """The same."""
@@ -57,11 +70,61 @@ class LoggerProxy(Service):
         return Atom("ok") if isinstance(request, tuple) else NO_ANSWER
 
 
+def _metadata(meta: Any) -> dict[str, Any]:
+    if not isinstance(meta, Mapping):
+        return {}
+    return {key.name: value for key, value in meta.items() if isinstance(key, Atom)}
+
+
 def _text(event: list[Any]) -> str:
     if len(event) > 1:
         event = event[:-1]  # without the metadata
-    text = " ".join(map(_readable, event[:_PARTS]))
+    if not fits(event, _WEIGHT):
+        return " ".join(repr(shown(part)) for part in event[:2])
+    try:
+        match event:
+            case [control, list() as args]:
+                text = format_text(control, args, _SETTINGS)
+            case [said]:
+                text = _said(said)
+            case _:
+                text = _readable(event)
+    except (FormatError, NotHere, EncodeError):
+        text = " ".join(map(_readable, event[:10]))
     return text if len(text) <= _CHARACTERS else text[:_CHARACTERS] + "..."
+
+
+def _said(said: Any) -> str:
+    """A string, or a report: pairs of a map or of a list."""
+    match said:
+        case {atom.label: _, atom.report: report}:
+            said = report
+    if isinstance(said, Mapping):
+        return _pairs(said.items())
+    try:
+        return charlist_text(said)
+    except (TypeError, ValueError):
+        pass
+    if isinstance(said, list) and all(type(item) is tuple and len(item) == 2 for item in said):
+        return _pairs(said)
+    return print_term(said, settings=_SETTINGS)
+
+
+def _pairs(pairs: Iterable[tuple[Any, Any]]) -> str:
+    lines = []
+    for key, value in pairs:
+        sequence = "~ts" if _is_string(value) else "~tp"
+        lines.append(format_text(f"    ~tp: {sequence}", [key, value], _SETTINGS))
+    return "\n".join(lines)
+
+
+def _is_string(value: Any) -> bool:
+    if not isinstance(value, list) or not value:
+        return False
+    try:
+        return charlist_text(value).isprintable()
+    except (TypeError, ValueError):
+        return False
 
 
 def _readable(part: Any) -> str:

@@ -17,12 +17,16 @@ from pynode.policy import Action
 from pynode.terms import Atom, Pid
 from pynode.terms.formats import FormatError, Settings, format_text, print_term, write_term
 
+from .size import fits
+
 if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.services.erpc import Erpc
 
 __all__ = ["CallFailed", "apply_here", "apply_there"]
 
+#: What the arguments may weigh to be formatted here: making text of them holds the node up.
+_WEIGHT: Final = 8 * 1024 * 1024
 #: Seconds that another node has for one call.
 _DEADLINE: Final = 10.0
 
@@ -63,7 +67,9 @@ _HARMLESS: Final = frozenset(
 
 
 def apply_here(module: Any, function: Any, args: Any, settings: Settings) -> str | None:
-    """Return the text that ``module:function(args...)`` makes, None if it is not known here.
+    """Return the text that ``module:function(args...)`` makes; None: to be made elsewhere.
+
+    That is what is not known here, and what would take long.
 
     Raises:
         CallFailed: it raised.
@@ -72,7 +78,7 @@ def apply_here(module: Any, function: Any, args: Any, settings: Settings) -> str
     if module != _IO_LIB or not isinstance(function, Atom):
         return None
     known = _KNOWN.get((function.name, len(args)))
-    if known is None:
+    if known is None or not fits(args, _WEIGHT):
         return None
     try:
         return known(args, settings)

@@ -1,0 +1,55 @@
+"""How much work a term is to format, found out without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pynode.terms import BitString, ImproperList, Record
+
+__all__ = ["fits"]
+
+#: What a leaf weighs beside its bytes.
+_EACH = 16
+
+
+def fits(term: Any, most: int) -> bool:
+    """Return whether ``term`` weighs no more than ``most``: some bytes for each part of it.
+
+    Looks no further than that.
+    """
+    pending: list[Any] = [term]
+    weight = 0
+    while pending:
+        value = pending.pop()
+        weight += _EACH
+        if isinstance(value, str | bytes | bytearray | memoryview):
+            weight += len(value)
+        elif isinstance(value, BitString):
+            weight += len(value.data)
+        elif isinstance(value, int):
+            weight += value.bit_length() // 8
+        elif isinstance(value, list | tuple | Mapping | ImproperList | Record):
+            weight += _opened(value, pending, (most - weight) // _EACH)
+        if weight + _EACH * len(pending) > most:
+            return False
+    return True
+
+
+def _opened(value: Any, pending: list[Any], room: int) -> int:
+    """Have the parts looked at, if there is room for so many; return what they weigh if not."""
+    if isinstance(value, ImproperList):
+        parts: Any = value.elements
+        pending.append(value.tail)
+    else:
+        parts = value.fields if isinstance(value, Record) else value
+    if len(parts) > room:
+        return _EACH * len(parts)
+    if isinstance(value, Record):
+        pending += (item for _, item in parts)
+    elif isinstance(value, Mapping):
+        pending += value.keys()
+        pending += value.values()
+    else:
+        pending += parts
+    return 0
