@@ -45,6 +45,7 @@ class Rex(Service):
     def __init__(self, runtime: Runtime) -> None:
         #: How the caller of each process that runs a call is answered, by our monitor of it.
         self._calls: dict[Reference, Callable[[Any], None]] = {}
+        self._running = 0
         super().__init__(runtime)
 
     def message(self, process: Process, message: Any) -> Coroutine[Any, Any, object] | None:
@@ -81,7 +82,7 @@ class Rex(Service):
                 async def run(process: Process) -> None:
                     report(await self._evaluate(process, module, function, args), module, function)
 
-                self.runtime.spawn(run, group_leader=self._leader(leader))
+                self._spawn(run, leader)
 
     def info(self, message: Any) -> None:
         """Requests that carry the sender's pid beside them; the ends of calls."""
@@ -139,9 +140,24 @@ class Rex(Service):
                 self.runtime.demonitor(self.process, ref, flush=True)
                 answer(result)
 
-        process = self.runtime.spawn(run, group_leader=self._leader(leader))
+        process = self._spawn(run, leader)
+        if process is None:
+            answer((_BADRPC, (_EXIT, atom.system_limit)))
+            return
         ref = self.runtime.monitor(self.process, process.pid)
         self._calls[ref] = answer
+
+    def _spawn(self, run: Callable[[Process], Coroutine[Any, Any, None]], leader: Any) -> Any:
+        """Start a process for another node; None if there are too many of them."""
+        if self._running >= self.runtime.limits.spawned_processes:
+            return None
+        process = self.runtime.spawn(run, group_leader=self._leader(leader))
+        process.extra.on_death["rex"] = self._ended
+        self._running += 1
+        return process
+
+    def _ended(self, process: Process) -> None:
+        self._running -= 1
 
     def _leader(self, leader: Any) -> Pid:
         return leader if isinstance(leader, Pid) else self.process.group_leader

@@ -262,7 +262,9 @@ class Rpc:
         keys: list[CallRequest] = []
         try:
             for index, each in enumerate(calls):
-                keys.append(self.async_call(nodes[index % len(nodes)], *each, text=text))
+                node = nodes[index % len(nodes)]
+                await self._runtime.drain(node)
+                keys.append(self.async_call(node, *each, text=text))
             return [await _outcome(key) for key in keys]
         finally:
             for key in keys:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pynode.config import Limits
 from pynode.errors import (
     NO_REPLY,
     CallExit,
@@ -222,6 +223,18 @@ async def test_calls_of_several_nodes(elixir_: Any, beam: Any, py_node: Any) -> 
         assert await node.rpc.pmap((both, "square"), [1], range(6)) == [1, 2, 5, 10, 17, 26]
         calls: list[Any] = [("erlang", "node", [])] * 3
         assert set(await node.rpc.parallel_eval(calls)) == {node.name, er.name, elixir_.name}
+
+
+async def test_more_than_a_queue_holds_is_dealt_out(beam: Any, py_node: Any) -> None:
+    er = beam(language="erlang")
+    limits = Limits(
+        peer_low_water_bytes=1 << 17, peer_high_water_bytes=1 << 18, peer_queue_bytes=1 << 19
+    )
+    async with py_node(limits=limits) as node:
+        await node.connect(er.name)
+        node.runtime.resolver.expose(len, module="erlang", name="byte_size", arity=1)
+        data = bytes(400_000)
+        assert await node.rpc.pmap(("erlang", "byte_size"), [], [data] * 80) == [400_000] * 80
 
 
 async def test_messages_to_several_nodes(elixir_: Any, py_node: Any) -> None:

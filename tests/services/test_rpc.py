@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -391,6 +392,27 @@ async def test_rex_runs_calls_and_tells_of_those_that_are_killed(pair: RpcPair) 
     rex = pair.there._runtime.local(pair.there._runtime.whereis("rex"))  # type: ignore[arg-type]
     assert rex is not None
     assert not rex.monitors
+
+
+async def test_rex_runs_no_more_than_the_limit(
+    pair: RpcPair, rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = pair.there._runtime
+    monkeypatch.setattr(there, "limits", replace(there.limits, spawned_processes=2))
+    leader, me = main(pair).group_leader, main(pair)
+    cast = (atom("$gen_cast"), (atom.cast, atom.t, atom.stay, list[Any](), leader))
+    for _ in range(4):
+        me.runtime.send(me, ("rex", THERE), cast)
+    await eventually(lambda: len(pair.running) == 2)
+    request = (atom.call, atom.t, atom.echo, [1], leader)
+    assert await ask(pair, request) == (atom.badrpc, (EXIT, atom.system_limit))
+    assert len(pair.running) == 2
+    there.exit(there.main, pair.running[0], atom.kill)
+    assert await ask(pair, request) == [1]
+    monkeypatch.setattr(there, "limits", replace(there.limits, spawned_processes=0))
+    with pytest.raises(CallExit) as caught:
+        await rpc.call(THERE, "t", "echo")
+    assert caught.value.reason == atom.system_limit
 
 
 async def test_what_is_unknown_is_harmless(
