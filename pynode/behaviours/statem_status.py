@@ -91,7 +91,8 @@ def crash_status(body: StatemBody, reason: Any, failure: Failure) -> dict[str, A
 def _common(body: StatemBody) -> dict[str, Any]:
     debug = None if body.extra is None else body.extra.debug
     return {
-        "postponed": [term_or_repr(event_term(event)) for event in body.postponed],
+        # The newest first, as gen_statem keeps them.
+        "postponed": [term_or_repr(event_term(event)) for event in reversed(body.postponed)],
         "timeouts": [term_or_repr(entry) for entry in body.timers.terms()],
         "log": [] if debug is None else debug.events(),
     }
