@@ -157,7 +157,7 @@ class SpawnWords:
         ``("min_heap_size", 4000)``...
 
         Raises:
-            ValueError: ``badopt``: the other node does not know an option.
+            ValueError: ``badopt``: an option that is none.
             As :meth:`spawn`.
         """
         return await elsewhere.spawn_opt_there(self.actor(), node, what)
@@ -185,7 +185,6 @@ class SpawnWords:
         ``("reply", "yes" | "no" | "error_only" | "success_only")``.
 
         Raises:
-            ValueError: an option of the monitor or of the reply is none.
             EncodeError: an argument is no term.
             PeerBusy: too much is waiting for that node.
         """

@@ -440,7 +440,6 @@ class Runtime(Signals):
             tag: what stands in the message for ``spawn_reply``.
 
         Raises:
-            ValueError: an option of the monitor or of the reply is none.
             EncodeError: an argument is no term.
             PeerBusy: too much is waiting for that node.
         """
@@ -470,7 +469,6 @@ class Runtime(Signals):
         Raises:
             NoConnection: ``noconnection``.
             CallExit: another reason.
-            ValueError: an option of the monitor or of the reply is none.
             EncodeError: an argument is no term.
         """
         pending = self._request(process, options, link=link, monitor=monitor)
@@ -500,8 +498,7 @@ class Runtime(Signals):
             the pid, and the reference of the monitor, None without one.
 
         Raises:
-            ValueError: ``badopt``: the other node knows no such option, or an option of the
-                monitor is none.
+            ValueError: ``badopt``: an option that is none.
             CallExit: another reason, such as ``system_limit``.
             EncodeError: an argument is no term.
             PeerBusy: too much is waiting for that node.
@@ -513,7 +510,7 @@ class Runtime(Signals):
             pid = await self.spawning.wait(pending)
         except CallExit as error:
             if error.reason == BADOPT:
-                text = f"badopt: {node} takes no such option: {pending.options.wire!r}"
+                text = f"badopt: {node} does not take these options: {options!r}"
                 raise ValueError(text) from None
             if not isinstance(error, NoConnection) and error.reason != NOTSUP:
                 raise

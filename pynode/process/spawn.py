@@ -189,6 +189,9 @@ class Spawning:
         """Send a request; its outcome goes to ``pending``."""
         runtime = self._runtime
         process, wire = pending.process, pending.options.wire
+        if pending.options.bad:
+            pending.decide(BADOPT)
+            return
         if node == runtime.node_name:
             self._request_here(pending, meant_by(Target(module, function, copy_term(args))))
             return

@@ -137,16 +137,14 @@ class SpawnOptions:
     """One of :data:`ALIAS_MODES`: the reference of the monitor is an alias too."""
     reply_tag: Any = SPAWN_REPLY
     reply: str = "yes"
+    bad: bool = False
+    """One of those that stay at home is none: ``badopt``, and nothing is asked."""
     wire: list[Any] = field(default_factory=list)
     """What goes to the other node."""
 
 
 def own_options(options: Iterable[Any]) -> SpawnOptions:
-    """Sort options in Erlang's form; a str where an atom is wanted is one.
-
-    Raises:
-        ValueError: ``badarg``: no options of ``link``, ``monitor``, ``reply`` or ``reply_tag``.
-    """
+    """Sort options in Erlang's form; a str where an atom is wanted is one."""
     found = SpawnOptions()
     for option in options:
         name, value = option if type(option) is tuple and len(option) == 2 else (option, None)
@@ -162,25 +160,25 @@ def own_options(options: Iterable[Any]) -> SpawnOptions:
         elif word == "reply_tag" and type(option) is tuple:
             found.reply_tag = value
         elif word == "reply" and type(option) is tuple:
-            if str(value) not in _REPLIES:
-                raise ValueError(f"reply is one of {', '.join(_REPLIES)}, not {value!r}")
-            found.reply = str(value)
+            if str(value) in _REPLIES:
+                found.reply = str(value)
+            else:
+                found.bad = True
         else:
             found.wire.append(_as_option(option))
     return found
 
 
 def _monitor_options(found: SpawnOptions, options: Any) -> None:
-    if type(options) is not list:
-        raise ValueError(f"the options of a monitor are a list, not {options!r}")
-    for option in options:
+    found.bad = found.bad or type(options) is not list
+    for option in options if type(options) is list else ():
         match option:
             case (key, value) if str(key) == "tag":
                 found.tag = value
             case (key, value) if str(key) == "alias" and str(value) in ALIAS_MODES:
                 found.alias = str(value)
             case _:
-                raise ValueError(f"{option!r} is no option of a monitor: tag or alias")
+                found.bad = True
 
 
 def _as_option(option: Any) -> Any:
