@@ -7,17 +7,22 @@ all it is told and all it tells are terms, the same actor written in Erlang serv
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pynode.behaviours import gen
-from pynode.errors import CallExit, Exit, NameError_, RemoteError, TermError
+from pynode.errors import CallExit, DeviceError, Exit, NameError_, RemoteError, TermError
 from pynode.process import Process, Runtime
-from pynode.process.current import receive, self_, send
+from pynode.process.current import process, receive, self_, send
+from pynode.process.elsewhere import spawn_opt_there
 from pynode.services.entry import execute_call, execute_cast
 from pynode.services.erpc import Erpc
+from pynode.services.io import client
+from pynode.services.io.stdin import Stdin
+from pynode.services.io.user import User
 from pynode.services.service import acting
-from pynode.terms import Atom, atom
+from pynode.terms import Atom, Pid, atom
 
 DO = Atom("do")
 
@@ -41,6 +46,10 @@ class Actor:
                 return self.call(process, asker, ref, dest, request, timeout)
             case (atom.do, asker, ref, (atom.erpc | atom.erpc_multicall) as operation, args):
                 return self.erpc(process, asker, ref, operation, args)
+            case (atom.do, asker, ref, atom.spawn_opt, [node, *mfa, options]):
+                return self.spawn_opt(process, asker, ref, node, mfa, options)
+            case (atom.do, asker, ref, atom.io_request, [device, request]):
+                return self.io_request(process, asker, ref, device, request)
             case (atom.do, asker, ref, operation, args) if type(args) is list:
                 self.do(process, asker, ref, str(operation), args)
             case _:
@@ -80,6 +89,27 @@ class Actor:
                 result = _class_of(error)
         process.runtime.send(process, asker, (atom.done, ref, result))
 
+    async def spawn_opt(
+        self, process: Process, asker: Any, ref: Any, node: Any, mfa: Any, options: Any
+    ) -> None:
+        """Spawn, and wait for the pid."""
+        try:
+            result: Any = await spawn_opt_there(process, node, (*mfa, options))
+        except ValueError:
+            process.runtime.send(process, asker, (atom.failed, ref, atom.badarg))
+        else:
+            process.runtime.send(process, asker, (atom.done, ref, result))
+
+    async def io_request(
+        self, process: Process, asker: Any, ref: Any, device: Any, request: Any
+    ) -> None:
+        """Ask a device, and wait."""
+        try:
+            answer = await client.request(process, device, request).wait()
+        except DeviceError as error:
+            answer = (atom.error, error.reason)
+        process.runtime.send(process, asker, (atom.done, ref, answer))
+
     def do(self, process: Process, asker: Any, ref: Any, operation: str, args: list[Any]) -> None:
         if operation == "next":
             self.waiting.append((asker, ref))
@@ -115,6 +145,10 @@ def expose(runtime: Runtime) -> None:
         send(to, (atom.staying, self_()))
         await receive(lambda message: False)
 
+    def lead(to: Any) -> None:
+        send(to, (atom.leader, process().group_leader))
+
+    runtime.resolver.expose(lead, module="semantics")
     runtime.resolver.expose(fail, module="semantics")
     runtime.resolver.expose(stay, module="semantics")
     runtime.resolver.expose(tell, module="semantics")
@@ -145,6 +179,37 @@ def _class_of(error: Any) -> Any:
     return (atom.error, (atom.erpc, error.reason))
 
 
+class _Given(Stdin):
+    """Input that ends."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__()
+        self.text = text
+
+    async def read(self) -> bytes:
+        text, self.text = self.text, b""
+        return text
+
+
+_devices: dict[Pid, list[str]] = {}
+
+
+def _device(actor: Actor, process: Process, text: bytes) -> Any:
+    """Start a device with ``text`` for input."""
+    written: list[str] = []
+    kind = type("Device", (User,), {"name": f"device{next(_numbers)}"})
+    device: Pid = kind(process.runtime, written.append, stdin=_Given(text)).process.pid
+    _devices[device] = written
+    return device
+
+
+_numbers = itertools.count()
+
+
+def _written(actor: Actor, process: Process, device: Pid) -> Any:
+    return "".join(_devices.pop(device)).encode()
+
+
 def _stop(actor: Actor, process: Process, reason: Any) -> Any:
     raise Exit(reason)
 
@@ -173,11 +238,7 @@ def _demonitor(actor: Actor, process: Process, ref: Any, options: list[Atom]) ->
 def _spawn_request(
     actor: Actor, process: Process, node: Any, m: Any, f: Any, args: Any, options: list[Any]
 ) -> Any:
-    rest = [option for option in options if option not in (atom.link, atom.monitor)]
-    return process.runtime.spawn_request(
-        process, node, m, f, args,
-        link=atom.link in options, monitor=atom.monitor in options, options=rest,
-    )  # fmt: skip
+    return process.runtime.spawn_request(process, node, m, f, args, options=options)
 
 
 def _links(actor: Actor, process: Process) -> Any:
@@ -210,6 +271,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "cast": _ok(lambda runtime, process, dest, request: gen.cast(process, dest, request)),
     "demonitor": _demonitor,
     "erpc_cast": _ok(lambda runtime, process, *call: Erpc(runtime).cast(*call)),
+    "device": _device,
     "exit": _ok(lambda runtime, process, to, reason: runtime.exit(process, to, reason)),
     "kept": lambda actor, process: list(actor.kept),
     "leader": lambda actor, process: process.group_leader,
@@ -238,6 +300,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
         lambda runtime, process, to, leader: runtime.group_leader(process, to, leader)
     ),
     "spawn_request": _spawn_request,
+    "spawn_request_abandon": lambda actor, process, ref: process.runtime.spawn_request_abandon(
+        process, ref
+    ),
     "start_timer": lambda actor, process, milliseconds, to, message: process.runtime.start_timer(
         process, milliseconds / 1000, to, message
     ),
@@ -246,5 +311,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "unalias": lambda actor, process, ref: process.runtime.unalias(process, ref),
     "unlink": _ok(lambda runtime, process, to: runtime.unlink(process, to)),
     "unregister": _ok(lambda runtime, process, name: runtime.unregister(name)),
+    "written": _written,
     "whereis": lambda actor, process, name: process.runtime.whereis(name) or atom.undefined,
 }

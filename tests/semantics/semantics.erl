@@ -1,7 +1,7 @@
 %% The actor of actor.py on a BEAM: takes {do, From, Ref, Operation, Args}, answers
 %% {done, Ref, Result} or {failed, Ref, badarg}, and keeps every other message in order.
 -module(semantics).
--export([start/0, tell/2, wait/0, fail/2, stay/1]).
+-export([start/0, tell/2, wait/0, fail/2, stay/1, lead/1]).
 
 start() -> spawn(fun() -> loop([], []) end).
 
@@ -17,6 +17,8 @@ fail(Class, Reason) -> erlang:raise(Class, Reason, []).
 stay(To) ->
     To ! {staying, self()},
     receive after infinity -> ok end.
+
+lead(To) -> To ! {leader, group_leader()}.
 
 loop([Message | Kept], [{From, Ref} | Waiting]) ->
     From ! {done, Ref, Message},
@@ -72,6 +74,18 @@ act(demonitor, [Ref, Options]) ->
     demonitor(Ref, Options);
 act(exit, [To, Reason]) ->
     ok(exit(To, Reason));
+act(io_request, [Device, Request]) ->
+    io:request(Device, Request);
+act(device, [Input]) ->
+    Name = "/tmp/semantics_" ++ os:getpid() ++ integer_to_list(erlang:unique_integer([positive])),
+    ok = file:write_file(Name, Input),
+    {ok, Device} = file:open(Name, [read, append, binary, {encoding, unicode}]),
+    put(Device, Name),
+    Device;
+act(written, [Device]) ->
+    {ok, Text} = file:read_file(get(Device)),
+    ok = file:delete(get(Device)),
+    Text;
 act(leader, []) ->
     group_leader();
 act(link, [To]) ->
@@ -100,6 +114,10 @@ act(send_many, [To, Count]) ->
     ok([To ! N || N <- lists:seq(0, Count - 1)]);
 act(set_leader, [To, Leader]) ->
     ok(group_leader(Leader, To));
+act(spawn_opt, [Node, M, F, A, O]) ->
+    spawn_opt(Node, M, F, A, O);
+act(spawn_request_abandon, [Ref]) ->
+    spawn_request_abandon(Ref);
 act(spawn_request, [Node, M, F, A, O]) ->
     spawn_request(Node, M, F, A, O);
 act(start_timer, [Time, To, Message]) ->
