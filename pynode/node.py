@@ -19,9 +19,13 @@ from pynode.behaviours.clients import (
     AgentClient,
     Gen,
     GenEvent,
+    PartitionClient,
+    ProcLib,
     Statem,
     SupervisorClient,
     Sys,
+    TaskClient,
+    TaskSupervisorClient,
 )
 from pynode.behaviours.start import start as start_server
 from pynode.behaviours.words import NORMAL
@@ -205,6 +209,10 @@ class Node(SpawnWords):
         self.gen_statem: Final = Statem(self.actor)
         self.agent: Final = AgentClient(self.actor)
         self.supervisor: Final = SupervisorClient(self.actor)
+        self.partition_supervisor: Final = PartitionClient(self.actor)
+        self.task: Final = TaskClient(self.actor)
+        self.task_supervisor: Final = TaskSupervisorClient(self.actor)
+        self.proc_lib: Final = ProcLib(self.actor)
         self.sys: Final = Sys(self.actor)
         self._policy = policy
         self._resolver = Resolver()

@@ -9,9 +9,13 @@ from pynode.behaviours.gen_event import GenEventHandler, GenEventManager
 from pynode.behaviours.gen_server import GenServer
 from pynode.behaviours.gen_statem import GenStatem
 from pynode.behaviours.names import NameResolver
+from pynode.behaviours.partition_supervisor import PartitionSupervisor
+from pynode.behaviours.proc_lib import ServerStart, init_ack, init_fail
 from pynode.behaviours.requests import Answer, Request, Requests
 from pynode.behaviours.start import start
 from pynode.behaviours.supervisor import DynamicSupervisor, Supervisor
+from pynode.behaviours.task import Task, TaskExit, TaskOk
+from pynode.behaviours.task_supervisor import TaskSupervisor
 
 __all__ = [
     "Agent",
@@ -25,9 +29,17 @@ __all__ = [
     "GenServer",
     "GenStatem",
     "NameResolver",
+    "PartitionSupervisor",
     "Request",
     "Requests",
+    "ServerStart",
     "Supervisor",
+    "Task",
+    "TaskExit",
+    "TaskOk",
+    "TaskSupervisor",
+    "init_ack",
+    "init_fail",
     "map_functions",
     "start",
     "statem",

@@ -18,9 +18,13 @@ from pynode.behaviours import (
     agent as _agent,
     event_client,
     gen,
+    partition_supervisor as _partitions,
+    proc_lib as _proc_lib,
     requests,
     supervisor_client,
     sys as _sys,
+    task as _task,
+    task_supervisor as _tasks,
 )
 from pynode.process.current import process as _current
 
@@ -31,9 +35,13 @@ __all__ = [
     "AgentClient",
     "Gen",
     "GenEvent",
+    "PartitionClient",
+    "ProcLib",
     "Statem",
     "SupervisorClient",
     "Sys",
+    "TaskClient",
+    "TaskSupervisorClient",
     "abcast",
     "agent",
     "call",
@@ -42,10 +50,13 @@ __all__ = [
     "gen_server",
     "gen_statem",
     "multi_call",
+    "partition_supervisor",
+    "proc_lib",
     "send_request",
     "stop",
     "supervisor",
     "sys_",
+    "task_supervisor",
 ]
 
 P = ParamSpec("P")
@@ -154,6 +165,46 @@ class SupervisorClient(_Client):
     stop = _bound(gen.stop)
 
 
+class TaskClient(_Client):
+    """Tasks of one's own; see :mod:`pynode.behaviours.task`."""
+
+    async_ = _bound(_task.async_)
+    async_stream = _bound(_task.async_stream)
+    start = _bound(_task.start)
+    start_link = _bound(_task.start_link)
+    completed = _bound(_task.completed)
+
+
+class TaskSupervisorClient(_Client):
+    """Tasks of a supervisor; see :mod:`pynode.behaviours.task_supervisor`."""
+
+    async_ = _bound(_tasks.async_)
+    async_nolink = _bound(_tasks.async_nolink)
+    async_stream = _bound(_tasks.async_stream)
+    async_stream_nolink = _bound(_tasks.async_stream_nolink)
+    start_child = _bound(_tasks.start_child)
+    children = _bound(_tasks.children)
+    terminate_child = _bound(supervisor_client.terminate_child)
+    stop = _bound(gen.stop)
+
+
+class PartitionClient(_Client):
+    """How many partitions there are; see :mod:`pynode.behaviours.partition_supervisor`."""
+
+    partitions = _bound(_partitions.partitions)
+    resize = _bound(_partitions.resize)
+    which_children = _bound(supervisor_client.which_children)
+    count_children = _bound(supervisor_client.count_children)
+    stop = _bound(gen.stop)
+
+
+class ProcLib(_Client):
+    """Processes that say when they have begun; see :mod:`pynode.behaviours.proc_lib`."""
+
+    spawn = _bound(_proc_lib.spawn)
+    start = _bound(_proc_lib.start)
+
+
 class Sys(_Client):
     """sys's client; see :mod:`pynode.behaviours.sys`."""
 
@@ -173,6 +224,9 @@ gen_statem: Final = Statem(_current)
 gen_event: Final = GenEvent(_current)
 agent: Final = AgentClient(_current)
 supervisor: Final = SupervisorClient(_current)
+task_supervisor: Final = TaskSupervisorClient(_current)
+partition_supervisor: Final = PartitionClient(_current)
+proc_lib: Final = ProcLib(_current)
 sys_: Final = Sys(_current)
 #: What every program with servers uses, by its bare name.
 call: Final = gen_server.call

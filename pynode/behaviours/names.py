@@ -66,7 +66,8 @@ def _split(name: Any) -> _Via | None:
         if len(name) == 2 and (name[0] == "global" or name[0] == GLOBAL):
             return _Via("global", name[1])
         if len(name) == 3 and (name[0] == "via" or name[0] == VIA):
-            return _Via(str(name[1]), name[2])
+            # A class stands for the via module whose name it has.
+            return _Via(str(getattr(name[1], "_module", name[1])), name[2])
     return None
 
 

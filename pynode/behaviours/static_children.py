@@ -101,6 +101,11 @@ class StaticChildren:
         """Return the pids of the live ones."""
         return [child.pid for child in self._all() if child.is_running and child.pid is not None]
 
+    def pid_of(self, id_: Any) -> Pid | None:
+        """Return the pid of a child, None where it has none."""
+        child = self._by_id.get(id_)
+        return child.pid if child is not None and child.is_running else None
+
     def replace_specs(self, children: Any) -> None:
         """Take over changed specs of those that are there, new ones, and keep the others.
 
@@ -214,10 +219,7 @@ class StaticChildren:
             tree.ask_again(failed.id)
 
     async def _one_for_one(self, child: Child) -> Child | None:
-        pid = child.pid
         failed = await self._start_all([child])
-        if failed is not None:
-            child.pid = pid
         return None if failed is None else child
 
     async def _one_for_all(self, child: Child) -> Child | None:

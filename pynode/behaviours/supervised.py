@@ -40,14 +40,25 @@ from pynode.errors import (
     StartError,
     StartIgnored,
 )
+from pynode.policy import Action
 from pynode.process.reasons import reason_of
 from pynode.shown import shown
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
+    from pynode.process.runtime import Runtime
 
-__all__ = ["NO_INFO", "Child", "Intensity", "Reports", "launch", "shut_down", "wait_for_end"]
+__all__ = [
+    "NO_INFO",
+    "Child",
+    "Intensity",
+    "Reports",
+    "launch",
+    "may_run",
+    "shut_down",
+    "wait_for_end",
+]
 
 _log = logging.getLogger("pynode.process")
 _KILLED: Final = Atom("killed")
@@ -154,11 +165,12 @@ async def launch(
 
 
 async def _server(process: Process, server: Any, args: Iterable[Any], spec: ChildSpec) -> Pid:
+    name = getattr(server, "server_name", None) if spec.name is None else spec.name
     return await start(
         process.runtime,
         server,
         *args,
-        name=spec.name,
+        name=name,
         link_to=process.pid,
         timeout=spec.start_timeout,
         **spec.kwargs,
@@ -260,6 +272,16 @@ def _started(result: Any) -> tuple[Pid | None, Any]:
 
 def _checked(reason: Any) -> Any:
     return term_or_repr(reason)
+
+
+def may_run(runtime: Runtime, asker: Pid, mfa: tuple[Any, Any, int]) -> bool:
+    """Ask policy, as about a spawn, whether the node of ``asker`` may have this function run."""
+    if runtime.is_own(asker):
+        return True
+    remote = runtime.nodes.find(asker.node)
+    if remote is None or remote.peer is None:
+        return False
+    return runtime.inbound.allowed(remote.peer, Action.SPAWN, mfa)
 
 
 # --------------------------------------------------------------------------- ending

@@ -40,11 +40,10 @@ from pynode.behaviours.dynamic_children import OwnSpecs, SimpleChildren
 from pynode.behaviours.gen import Caller
 from pynode.behaviours.gen_server import GenServer, ServerBody
 from pynode.behaviours.static_children import StaticChildren
-from pynode.behaviours.supervised import Intensity, Reports
+from pynode.behaviours.supervised import Intensity, Reports, may_run
 from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import ERROR, EXIT, GEN_CAST, GLOBAL, INITIAL_CALL, VIA
 from pynode.errors import FunctionClause, Stop
-from pynode.policy import Action
 from pynode.shown import shown
 from pynode.terms import Atom, Pid, Reference, TermMap, charlist
 
@@ -245,13 +244,7 @@ class Tree(GenServer, module="supervisor"):
 
     def may_run(self, asker: Pid, module: Any, function: Any, arity: int) -> bool:
         """Ask policy as about a spawn of ``module:function/arity`` by the node of ``asker``."""
-        runtime = self.process.runtime
-        if runtime.is_own(asker):
-            return True
-        remote = runtime.nodes.find(asker.node)
-        if remote is None or remote.peer is None:
-            return False
-        return runtime.inbound.allowed(remote.peer, Action.SPAWN, (module, function, arity))
+        return may_run(self.process.runtime, asker, (module, function, arity))
 
     async def handle_cast(self, request: Any) -> None:
         """Take one's own reminder of a restart."""

@@ -16,8 +16,8 @@ from pynode.behaviours import gen
 from pynode.behaviours.child_spec import BadSpec, ChildSpec, Mfa, child_spec
 from pynode.behaviours.names import ServerRef, find
 from pynode.behaviours.supervisor import SupervisorBody
-from pynode.behaviours.words import ALREADY_STARTED, ERROR, IGNORE, OK, UNDEFINED
-from pynode.errors import AlreadyStarted, ChildError, StartError
+from pynode.behaviours.words import ALREADY_STARTED, ERROR, IGNORE, NOPROC, OK, UNDEFINED
+from pynode.errors import AlreadyStarted, ChildError, NoProcess, StartError
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def start_child(process: Process, supervisor: ServerRef, child: Any) -> Pi
         TypeError: a Python class or function for a supervisor of another node.
     """
     given = _spec(child)
-    body = await _local_body(process, supervisor)
+    body = await local_body(process, supervisor)
     if body is not None:
         return await _start_lent(process, supervisor, body, given)
     return _child_of(await _ask(process, supervisor, (_START, _sent(given))))
@@ -89,7 +89,7 @@ async def start_dynamic_child(process: Process, supervisor: ServerRef, child: An
 
     Elixir's takes another form of a spec than other supervisors, and this sends it.
     """
-    body = await _local_body(process, supervisor)
+    body = await local_body(process, supervisor)
     spec = _spec(child)
     if body is not None:
         return await _start_lent(process, supervisor, body, spec)
@@ -103,7 +103,7 @@ async def start_child_with(
     process: Process, supervisor: ServerRef, args: Iterable[Any]
 ) -> Pid | None:
     """Start one more child of a simple_one_for_one supervisor, with further arguments."""
-    body = await _local_body(process, supervisor)
+    body = await local_body(process, supervisor)
     if body is not None:
         return await _start_lent(process, supervisor, body, list(args))
     return _child_of(await _ask(process, supervisor, (_START, list(args))))
@@ -191,12 +191,20 @@ async def _ask(process: Process, supervisor: ServerRef, request: Any) -> Any:
     return await gen.call(process, supervisor, request, None)
 
 
-async def _local_body(process: Process, supervisor: ServerRef) -> SupervisorBody | None:
-    """Return the loop of a supervisor of this node, None of one of another."""
+async def local_body(process: Process, supervisor: ServerRef) -> SupervisorBody | None:
+    """Return the loop of a supervisor of this node, None of one of another.
+
+    Raises:
+        NoProcess: a pid of this node that has ended.
+    """
     runtime = process.runtime
     target = await find(process, supervisor)
-    local = runtime.local(target) if type(target) is Pid else None
-    return local.body if local is not None and isinstance(local.body, SupervisorBody) else None
+    if type(target) is not Pid or not runtime.is_own(target):
+        return None
+    local = runtime.local(target)
+    if local is None:
+        raise NoProcess(NOPROC)
+    return local.body if isinstance(local.body, SupervisorBody) else None
 
 
 async def _start_lent(

@@ -14,6 +14,7 @@ Source: "Distribution Protocol", ``SPAWN_REQUEST``; ``erlang:spawn_request/5``.
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.dist import control as c
@@ -43,7 +44,10 @@ if TYPE_CHECKING:
     from pynode.process.resolver import Exposed
     from pynode.process.runtime import Runtime
 
-__all__ = ["PendingSpawn", "Spawning"]
+__all__ = ["ASKER", "PendingSpawn", "Spawning"]
+
+#: In a process that was spawned by a request: the process whose request it was.
+ASKER: Final[ContextVar[Pid]] = ContextVar("pynode_spawned_by")
 
 _log = logging.getLogger("pynode.process")
 
@@ -166,7 +170,9 @@ class Spawning:
         body = _body_of(target, exposed, parent)
         # Nothing of the context in which the network happens to run; a copy, for the runtime's own
         # is entered already when this comes from a process of this node.
-        process = runtime.context.copy().run(runtime.spawn, body, group_leader=group_leader)
+        context = runtime.context.copy()
+        context.run(ASKER.set, parent)
+        process = context.run(runtime.spawn, body, group_leader=group_leader)
         if target.ancestors is not None:
             process.dictionary[_ANCESTORS] = target.ancestors
             if type(body) is Spawned:  # a server has its own
