@@ -274,7 +274,8 @@ class _Writer:
         self.ident = 0
         # OTP 25 mistakes a timeout of 0 that still waits for one of another time: a kind has 0
         # or times of its own in one script.
-        self.zero = {kind: dice.random() < 0.5 for kind in (atom.timeout, atom.state_timeout)}
+        kinds = (atom.timeout, atom.state_timeout)
+        self.zero: dict[Any, bool] = {kind: dice.random() < 0.5 for kind in kinds}
 
     def content(self, depth: int = 0) -> Any:
         self.ident += 1
@@ -330,7 +331,7 @@ class _Writer:
 
     def timer(self, depth: int) -> Any:
         dice = self.dice
-        kind = dice.choice(
+        kind: Any = dice.choice(
             [atom.timeout, atom.state_timeout, (atom.timeout, atom.zero), (atom.timeout, atom.real)]
         )
         zero = self.zero.get(kind, kind == (atom.timeout, atom.zero))

@@ -58,7 +58,7 @@ async def test_the_same_events_give_the_same_trace(
         async def one(seed: int, module: str) -> tuple[Any, Any]:
             first, events = script(seed)
             shell = ex.shell()
-            mine = {"Module": atom(module), "First": first, "Events": events}
+            mine: dict[str, Any] = {"Module": atom(module), "First": first, "Events": events}
             drive = "twin_driver:drive({}, Events)."
             theirs = await shell.aeval(drive.format("twin_driver:start(Module, First)"), **mine)
             shell = ex.shell()
