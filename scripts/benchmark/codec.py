@@ -198,11 +198,11 @@ def _against_rivals(corpus: Corpus, scale: Scale) -> list[Row]:
         decode = Row(f"decode {corpus.name}, pure", name, "us", 0.5, 0.8)
         if corpus.name == "1 MiB binary":  # a copy is a copy
             encode.target = encode.floor = decode.target = decode.floor = None
-        encoded = etf.encode(ours)
+        encoded, packed = etf.encode(ours), pack(like)
         for _ in range(scale.rounds):
             other = _timed(pack, like, loops)
             encode.add(_timed(_pure_encoder.encode, ours, loops), other)
-            other = _timed(unpack, encoded, loops)
+            other = _timed(unpack, packed, loops)
             decode.add(_timed(_pure_decoder.decode, encoded, loops), other)
         rows += [encode, decode]
     return rows
