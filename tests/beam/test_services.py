@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 import pytest
@@ -182,45 +181,7 @@ async def test_a_cast_leaves_nothing_in_the_mailbox(beam: Any, py_node: Any) -> 
             await node.main.receive(timeout=0)
 
 
-# --------------------------------------------------------------------------- I/O and logs
-
-
-async def test_output_of_a_beam_process_with_our_group_leader(
-    beam: Any, py_node: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ex = beam(language="erlang")
-    async with py_node() as node:
-        leader = node.services.user.process.pid
-        code = """
-            Test = self(),
-            spawn(fun() ->
-                group_leader(Leader, self()),
-                Test ! {put, io:put_chars([<<"café"/utf8>>, "\\n"])},
-                Test ! {ask, io:get_line("? ")}
-            end),
-            {receive {put, P} -> P after 5000 -> none end,
-             receive {ask, A} -> A after 5000 -> none end}.
-        """
-        put, asked = await ex.aeval(code, Leader=leader)
-        assert put == atom.ok
-        assert asked == (atom.error, atom.request)
-    assert capsys.readouterr().out == "caf\u00e9\n"
-
-
-async def test_crash_reports_of_a_beam_are_logged(
-    beam: Any, py_node: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    ex = beam(language="erlang")
-    caplog.set_level(logging.INFO, "pynode.remote")
-    async with py_node() as node:
-        leader = node.services.user.process.pid
-        code = "spawn(fun() -> group_leader(Leader, self()), error(on_purpose) end), ok."
-        await ex.aeval(code, Leader=leader)
-
-        def logged() -> bool:
-            return any("on_purpose" in record.getMessage() for record in caplog.records)
-
-        await eventually(logged)
+# --------------------------------------------------------------------------- absent names
 
 
 async def test_monitors_of_absent_names_answer_at_once(beam: Any, py_node: Any) -> None:
