@@ -1,0 +1,378 @@
+"""What a program exposes: which callables of a thing, by which name and arity, and how they run."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import types
+from typing import Any
+
+import pytest
+
+from pynode.config import Limits
+from pynode.dist import control as c
+from pynode.errors import Exit, RemoteError
+from pynode.policy import ALLOW, Action, Decision, Deny
+from pynode.process import Runtime
+from pynode.process.current import self_
+from pynode.process.resolver import Exports, Resolver, functions_of
+from pynode.terms import Atom, ExportFun, OpaqueFun, Pid, atom, elixir
+from tests.process.conftest import MakeRuntime
+from tests.process.test_closures import call, clause, shell
+from tests.process.test_inbound import IN, LEADER, PEER, REF, THERE, control
+from tests.process.wire import Recorder, until
+
+M, F = Atom("m"), Atom("f")
+
+
+class Hello:
+    """A thing with methods."""
+
+    kind = str
+    limit = 3
+
+    def __init__(self) -> None:
+        self.hidden = len
+
+    def world(self) -> str:
+        return "hello"
+
+    async def later(self, one: Any, two: Any = 2) -> None: ...
+
+    @staticmethod
+    def fixed(one: Any) -> None: ...
+
+    @classmethod
+    def made(cls) -> None: ...
+
+    @property
+    def dangerous(self) -> Any:
+        raise AssertionError("looked at")
+
+    def _private(self) -> None: ...
+
+
+def module(source: str) -> types.ModuleType:
+    made = types.ModuleType("made_up")
+    exec(source, made.__dict__)
+    return made
+
+
+def exposed(resolver: Resolver, name: str, arities: range = range(4)) -> list[int]:
+    return [n for n in arities if resolver.resolve(M, Atom(name), n) is not None]
+
+
+# --------------------------------------------------------------------------- what is found
+
+
+def test_the_methods_of_an_object() -> None:
+    assert sorted(map(str, functions_of(Hello()))) == ["fixed", "later", "made", "world"]
+    resolver = Resolver()
+    resolver.add("m", Hello())
+    found = {name: exposed(resolver, name) for name in ("world", "later", "fixed", "made")}
+    assert found == {"world": [0], "later": [1, 2], "fixed": [1], "made": [0]}
+    blocking = {}
+    for name, arity in (("world", 0), ("later", 1), ("fixed", 1)):
+        entry = resolver.entry(M, Atom(name), arity)
+        assert entry is not None
+        blocking[name] = entry.blocking
+    assert blocking == {"world": True, "later": False, "fixed": True}
+
+
+def test_the_functions_of_a_module() -> None:
+    plain = module("from os import system\nimport os\ndef one(): ...\ndef _two(): ...\nthree = 3")
+    assert list(functions_of(plain)) == ["one"]
+    listed = module("__all__ = ['system', 'C', 'x']\nfrom os import system\nclass C: ...\nx = 1")
+    assert list(functions_of(listed)) == ["system"]
+
+
+def test_the_values_of_a_mapping() -> None:
+    resolver = Resolver()
+    resolver.add(elixir("Hello"), {"ok?": lambda: True, atom.go: lambda x: x})
+    assert resolver.resolve(elixir("Hello"), Atom("ok?"), 0) is not None
+    assert resolver.resolve(elixir("Hello"), atom.go, 1) is not None
+
+
+@pytest.mark.parametrize("target", [Hello, {"x": 1}, {}, object(), 3, None, types.ModuleType("x")])
+def test_nothing_to_expose(target: Any) -> None:
+    with pytest.raises(TypeError):
+        Resolver().add("m", target)
+
+
+def test_one_function() -> None:
+    resolver = Resolver()
+
+    def f(one: Any, *rest: Any, option: Any = 1) -> None: ...
+    def keyword(*, needed: Any) -> None: ...
+
+    resolver.add("m", f)
+    assert exposed(resolver, "f") == [1, 2, 3]
+    resolver.add("m", f, name="only", arity=2)
+    assert exposed(resolver, "only") == [2]
+    resolver.add("m", functools.partial(f, 1), name="partial", arity=[0, 1])
+    assert exposed(resolver, "partial") == [0, 1]
+    with pytest.raises(ValueError, match="by keyword"):
+        resolver.add("m", keyword)
+    with pytest.raises(ValueError, match="by keyword"):
+        resolver.add("m", {"good": f, "keyword": keyword})
+    assert exposed(resolver, "good") == []
+    with pytest.raises(TypeError, match="name and arity"):
+        resolver.add("m", Hello(), arity=1)
+    with pytest.raises(ValueError, match="no name"):
+        resolver.expose(functools.partial(f), module="m")
+
+
+def test_what_is_taken_back_and_what_is_built_in() -> None:
+    resolver = Resolver()
+    resolver.build_in("m", "f", 0, len)
+    resolver.add("m", {"f": lambda: 1, "g": lambda *args: 1})
+    assert resolver.resolve(M, F, 0) is not len
+    resolver.withdraw("m", "g")
+    assert exposed(resolver, "g") == []
+    resolver.withdraw("m")
+    assert resolver.resolve(M, F, 0) is len
+
+
+async def test_coroutine_functions_of_every_kind_run_on_the_loop() -> None:
+    class Called:
+        async def __call__(self) -> None: ...
+
+    async def f() -> None: ...
+
+    resolver = Resolver()
+    for target in (f, functools.partial(f), Called(), Called().__call__):
+        resolver.add("m", target, name="f")
+        entry = resolver.entry(M, F, 0)
+        assert entry is not None
+        assert not entry.blocking
+
+
+def test_exports() -> None:
+    exports = Exports(elixir("Hello"))
+
+    @exports.export
+    def world() -> None: ...
+
+    @exports.export(name="add!", arity=2, blocking=False)
+    def add(*numbers: Any) -> None: ...
+
+    resolver = Resolver()
+    resolver.add_exports(exports)
+    assert resolver.resolve(elixir("Hello"), atom.world, 0) is world
+    entry = resolver.entry(elixir("Hello"), Atom("add!"), 2)
+    assert entry is not None
+    assert (entry.function, entry.blocking) == (add, False)
+    assert resolver.entry(elixir("Hello"), Atom("add!"), 1) is None
+    assert repr(exports) == "<Exports Elixir.Hello: 2 functions>"
+    with pytest.raises(ValueError, match="by keyword"):
+
+        @exports.export
+        def keyword(*, needed: Any) -> None: ...
+
+
+# --------------------------------------------------------------------------- how it runs
+
+
+async def ask(runtime: Runtime, out: Recorder, mfa: Any, args: Any, *options: Any) -> Any:
+    control(runtime, c.SpawnRequest(REF, THERE, LEADER, mfa, list(options)), args)
+    [reply] = [each for each in out.take() if isinstance(each, c.SpawnReply)]
+    return reply
+
+
+async def reason(runtime: Runtime, out: Recorder, mfa: Any, args: Any) -> Any:
+    """Return what a process ends with."""
+    runtime.peer_up(PEER)
+    reply = await ask(runtime, out, mfa, args, atom.monitor)
+    await until(lambda: runtime.local(reply.result) is None)
+    [term] = [each.term for each in out.sent if isinstance(each.message, c.MonitorExit)]
+    out.take()
+    return term
+
+
+async def test_threads_are_limited(make_runtime: MakeRuntime) -> None:
+    runtime = make_runtime(limits=Limits(threads=2))
+    out = Recorder()
+    runtime.attach(out)
+    doors = [threading.Event() for _ in range(4)]
+    inside: list[int] = []
+
+    def wait(number: int) -> None:
+        inside.append(number)
+        doors[number].wait(20)
+
+    runtime.resolver.add("m", wait, name="f")
+    pids = [(await ask(runtime, out, (M, F, 1), [n])).result for n in range(4)]
+    await until(lambda: sorted(inside) == [0, 1])
+    # One that is killed while it waits gives its place up; one in its thread keeps the thread.
+    runtime.exit(runtime.main, pids[2], atom.kill)
+    runtime.exit(runtime.main, pids[0], atom.kill)
+    await until(lambda: runtime.spawning.count == 2)
+    assert runtime.threads.count == 2
+    doors[0].set()
+    await until(lambda: len(inside) == 3)
+    assert inside[2] == 3
+    for door in doors:
+        door.set()
+    await until(lambda: runtime.threads.count == 0)
+    assert runtime.spawning.count == 0
+
+
+async def test_processes_are_limited(make_runtime: MakeRuntime) -> None:
+    runtime = make_runtime(limits=Limits(spawned_processes=2))
+    out = Recorder()
+    runtime.attach(out)
+
+    async def wait() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    runtime.resolver.add("m", wait, name="f")
+    first, _ = [(await ask(runtime, out, (M, F, 0), [])).result for _ in range(2)]
+    refused = c.SpawnReply(REF, THERE, 0, atom.system_limit)
+    assert await ask(runtime, out, (M, F, 0), []) == refused
+    runtime.exit(runtime.main, first, atom.kill)
+    assert type((await ask(runtime, out, (M, F, 0), [])).result) is Pid
+
+
+async def test_an_exit_is_no_news_and_a_crash_is(
+    runtime: Runtime, out: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave(why: Any) -> None:
+        raise Exit(why)
+
+    def fail() -> None:
+        raise ValueError("text")
+
+    def thrown(kind: bytes) -> None:
+        raise RemoteError(kind.decode(), atom.what)
+
+    runtime.resolver.add(elixir("Hello"), {"leave": leave, "fail": fail, "thrown": thrown})
+    hello = elixir("Hello")
+    for why in (atom.kill, (atom.a, 1), atom.normal, atom.shutdown):
+        assert await reason(runtime, out, (hello, atom.leave, 1), [why]) == why
+    assert caplog.records == []
+    (kind, name, text), stack = await reason(runtime, out, (hello, atom.fail, 0), [])
+    assert (kind, name, text) == (atom.python_error, atom.ValueError, b"text")
+    assert [frame[1].name.rpartition(".")[2] for frame in stack] == ["fail"]
+    [record] = caplog.records
+    assert "crashed in Hello.fail/0: ValueError" in record.getMessage()
+    caplog.clear()
+    why, stack = await reason(runtime, out, (hello, atom.thrown, 1), [b"throw"])
+    assert why == (atom.nocatch, atom.what)
+    assert stack[-1][1].name.endswith("thrown")
+    assert (await reason(runtime, out, (hello, atom.thrown, 1), [b"error"]))[0] == atom.what
+    assert await reason(runtime, out, (hello, atom.thrown, 1), [b"exit"]) == atom.what
+
+
+async def test_a_reason_that_is_no_term(
+    runtime: Runtime, out: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave() -> None:
+        raise Exit(object())
+
+    runtime.resolver.add("m", leave, name="f")
+    (kind, name, _), _ = await reason(runtime, out, (M, F, 0), [])
+    assert (kind, name) == (atom.python_error, atom.EncodeError)
+    assert "crashed in m:f/0" in caplog.text
+
+
+async def test_processes_of_proc_lib_tell_of_exits(
+    runtime: Runtime, out: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave() -> None:
+        raise Exit(atom.bye)
+
+    runtime.resolver.add("m", leave, name="f")
+    init_p = (Atom("proc_lib"), Atom("init_p"))
+    for args in ([THERE, [], M, F, []], [THERE, [], ExportFun("m", "f", 0)]):
+        assert await reason(runtime, out, (*init_p, len(args)), args) == atom.bye
+        [record] = caplog.records
+        assert "crashed in m:f/0: exit atom.bye" in record.getMessage()
+        caplog.clear()
+
+
+async def test_a_crash_is_told_to_the_node_of_the_group_leader(
+    runtime: Runtime, out: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime.peer_up(PEER)
+    reply = await ask(runtime, out, (M, F, 0), [])
+    await until(lambda: runtime.local(reply.result) is None)
+    [(message, (word, level, form, args, meta))] = out.take()
+    assert message.name == Atom("logger_proxy")
+    assert (word, level) == (atom.log, atom.error)
+    assert bytes(form).startswith(b"Error in process ~p on node ~p")
+    assert args == [reply.result, runtime.node_name, (atom.undef, [(M, F, [], [])])]
+    assert meta[atom.gl] == LEADER
+    # Not where the leader is nowhere, nor where it is here.
+    runtime.peer_down(PEER.name, PEER, atom.bye)
+    reply = await ask(runtime, out, (M, F, 0), [])
+    await until(lambda: runtime.local(reply.result) is None)
+    assert out.take() == []
+
+
+async def test_a_fun_of_a_shell(runtime: Runtime, out: Recorder) -> None:
+    ran: list[Any] = []
+    runtime.resolver.add("m", lambda x: ran.append((x, self_())), name="f")
+    apply = (Atom("erlang"), Atom("apply"), 2)
+    closure = shell([clause(call((atom.integer, 1, 7)))])
+    reply = await ask(runtime, out, apply, [closure, []])
+    await until(lambda: ran)
+    assert ran == [(7, reply.result)]
+    # What is not exposed does not run, whatever the fun says.
+    other = shell([clause(call(module=atom.os, function=atom.system))])
+    assert await reason(runtime, out, apply, [other, []]) == (
+        atom.undef,
+        [(atom.os, atom.system, [], [])],
+    )
+    wrong = OpaqueFun("erl_eval", 1, 1, bytes(16), 1, 1, THERE, ())
+    why: Any = (atom.badarity, (wrong, []))
+    assert (await reason(runtime, out, apply, [wrong, []]))[0] == why
+
+
+async def test_policy_is_asked_about_what_a_fun_calls(
+    make_runtime: MakeRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[Any] = []
+
+    def policy(peer: Any, action: Action, target: Any) -> Decision:
+        asked.append(target)
+        return Deny("no") if target[:2] == (M, F) else ALLOW
+
+    runtime = make_runtime(policy=policy)
+    out = Recorder()
+    runtime.attach(out)
+    refused = c.SpawnReply(REF, THERE, 0, atom.notsup)
+    apply = (Atom("erlang"), Atom("apply"))
+    erpc = (Atom("erpc"), Atom("execute_call"), 4)
+    for mfa, args in (
+        ((*apply, 2), [shell([clause(call())]), []]),
+        ((*apply, 2), [ExportFun("m", "f", 0), []]),
+        ((*apply, 3), [M, F, []]),
+        (erpc, [REF, *apply, [M, F, []]]),
+        (erpc, [REF, *erpc[:2], [REF, M, F, []]]),
+        ((Atom("proc_lib"), Atom("init_p"), 3), [THERE, [], ExportFun("m", "f", 0)]),
+    ):
+        asked.clear()
+        assert await ask(runtime, out, mfa, args) == refused
+        assert asked == [mfa, (M, F, 0)]
+
+
+async def test_link_and_monitor_of_a_request_that_is_refused_are_not_made(
+    runtime: Runtime, out: Recorder
+) -> None:
+    reply = await ask(runtime, out, (M, F, 0), [], atom.link, atom.monitor, atom.zz)
+    assert reply == c.SpawnReply(REF, THERE, 0, atom.badopt)
+    assert runtime.processes() == [runtime.main]
+    assert runtime.main.watchers is None
+
+
+async def test_reply_then_exit_then_down_of_a_thread(runtime: Runtime, out: Recorder) -> None:
+    def leave() -> None:
+        raise Exit(atom.bye)
+
+    runtime.resolver.add("m", leave, name="f")
+    reply = await ask(runtime, out, (M, F, 0), [], atom.link, atom.monitor)
+    assert reply.flags == 3
+    await until(lambda: len(out.sent) == 2)
+    assert [type(each.message) for each in out.sent] == [c.Exit, c.MonitorExit]
+    assert out.sent[0].message == c.Exit(reply.result, THERE, IN)
