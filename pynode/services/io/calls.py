@@ -2,9 +2,9 @@
 
 On a BEAM the group leader applies ``M:F(A...)`` itself.  Here the formats of ``io_lib`` are known
 (:mod:`pynode.terms.formats`); for any other function the node of the asking pid is asked to apply
-it, by erpc, if it is connected.  That the node is the asker's cannot be known: a message tells no
-more than the pid in it.  So, but for the functions that only make or read text, policy is asked
-first whether that peer may have the function run (``SPAWN``).
+it, by erpc, if it is connected.  A message does not tell whom it came from, and the pid in it may
+be made up; so, but for functions that only make or read text, policy is asked first whether every
+peer may have the function run (``SPAWN``), as for rpc's server.
 """
 
 from __future__ import annotations
@@ -97,13 +97,15 @@ async def apply_there(
     runtime = process.runtime
     if not isinstance(module, Atom) or not isinstance(function, Atom):
         raise CallFailed("no function")
-    if not runtime.is_own(asker):
-        peer = next((p for p in runtime.nodes.connected() if p.name == asker.node), None)
-        if peer is None:
-            raise CallFailed(f"{asker.node} is not connected")
-        target = (module, function, len(args))
-        if module not in _HARMLESS and not runtime.inbound.allowed(peer, Action.SPAWN, target):
-            raise CallFailed("policy does not allow it")
+    connected = list(runtime.nodes.connected())
+    here = runtime.is_own(asker)
+    if not here and all(peer.name != asker.node for peer in connected):
+        raise CallFailed(f"{asker.node} is not connected")
+    target = (module, function, len(args))
+    if (here or module not in _HARMLESS) and not all(
+        runtime.inbound.allowed(peer, Action.SPAWN, target) for peer in connected
+    ):
+        raise CallFailed("policy does not allow it")
     try:
         return await erpc.call_as(process, asker.node, module, function, args, timeout=_DEADLINE)
     except (PynodeError, TimeoutError) as error:

@@ -111,7 +111,6 @@ class User(Service):
         self.write = write
         self.stdin = stdin or Stdin()
         self._erpc = erpc or Erpc(runtime)
-        self._settings = Settings(node=runtime.node_name)
         #: Askers whose request waits, with those that wait behind it.
         self._waiting: dict[Pid, _Waiting] = {}
         self._queued = 0
@@ -212,6 +211,10 @@ class User(Service):
             return _UNKNOWN
         handler = self.requests.get(key)
         return _UNKNOWN if handler is None else handler(self, request, asker or self.process.pid)
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings(node=self.runtime.node_name)
 
     def _emit(self, text: str) -> None:
         if self.options["encoding"] == LATIN1:

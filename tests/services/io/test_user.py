@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from pynode.errors import CallExit, RemoteError
+from pynode.policy import ALLOW, Action, Deny
 from pynode.process import Process, Runtime
 from pynode.services.io.stdin import NoInput, Stdin
 from pynode.services.io.user import StandardError, User
@@ -191,6 +192,53 @@ async def test_a_function_of_a_node_that_is_not_connected_is_not_asked_for(
     answer = console.user.request((*PUT, atom.os, atom.cmd, [b"ls"]), stranger)
     assert await answer.start() == (atom.error, atom.cmd)
     assert console.erpc.asked == []
+
+
+class Peer(NamedTuple):
+    """A connection, as policy sees it."""
+
+    name: Atom
+
+
+async def test_policy_is_asked_for_every_peer(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = [Peer(Atom("one@host")), Peer(Atom("two@host"))]
+    asked: list[Any] = []
+
+    def policy(peer: Any, action: Action, target: Any) -> Any:
+        asked.append((peer.name, action, target))
+        return Deny("of this test") if peer is peers[1] else ALLOW
+
+    monkeypatch.setattr(console.runtime, "policy", policy)
+    monkeypatch.setattr(type(console.runtime.nodes), "connected", lambda nodes: peers)
+    stranger = Pid(peers[0].name, 9, 0, 1)
+
+    async def applied(asker: Pid, *call: Any) -> Any:
+        answer = console.user.request((*PUT, *call), asker)
+        return await answer.start()
+
+    limited: Any = [b"~p", [1], []]
+    assert await applied(stranger, atom.io_lib, atom.format, limited) == atom.ok
+    assert asked == []
+    # A pid of this node may be made up as well: nothing of the program's is run that way.
+    for asker in (stranger, console.pid):
+        assert await applied(asker, atom.mine, atom.text, []) == (atom.error, atom.text)
+        assert asked.pop() == (atom("two@host"), Action.SPAWN, (atom.mine, atom.text, 0))
+    assert await applied(console.pid, atom.io_lib, atom.format, limited) == (
+        atom.error, atom.format,
+    )  # fmt: skip
+    peers.pop()
+    assert await applied(stranger, atom.mine, atom.text, []) == atom.ok
+
+
+async def test_what_takes_long_to_format_is_made_elsewhere(console: Console) -> None:
+    huge = [b"~p~n", [b"\0" * 9_000_000]]
+    assert await console.ask((*PUT, atom.io_lib, atom.format, huge)) == atom.ok
+    assert console.erpc.asked == [(ME, atom.io_lib, atom.format, huge)]
+    many_digits = [b"~p~n", [1 << 1_000_000]]
+    assert await console.ask((*PUT, atom.io_lib, atom.format, many_digits)) == atom.ok
+    assert len(console.erpc.asked) == 2
 
 
 async def test_batches_end_with_the_first_that_fails(console: Console) -> None:
@@ -498,6 +546,22 @@ async def test_a_pipe_is_waited_for_by_the_loop(stdin: Any) -> None:
         os.close(writing)
         assert await Stdin().read() == b""
     assert len(os.listdir("/proc/self/fd")) == len(descriptors) - 1
+
+
+async def test_a_stop_closes_what_was_waited_for(stdin: Any) -> None:
+    reading, writing = os.pipe()
+    stdin(os.fdopen(reading))
+    descriptors = set(os.listdir("/proc/self/fd"))
+    made = Runtime(ME, 7)
+    console = Console(made)
+    made.system.add(console.user.process)
+    console.user.stdin = Stdin()
+    console.tell((atom.get_line, atom.unicode, b"? "))
+    await eventually(lambda: len(os.listdir("/proc/self/fd")) == len(descriptors) + 1)
+    async with asyncio.timeout(5):
+        await made.stop(None)
+    assert set(os.listdir("/proc/self/fd")) == descriptors
+    os.close(writing)
 
 
 async def test_a_file_and_no_input(stdin: Any, tmp_path: Path) -> None:
