@@ -64,6 +64,8 @@ def _control_text(control: Any) -> str:
         return name
     if isinstance(control, bytes | bytearray | memoryview):
         return bytes(control).decode("latin-1")
+    if isinstance(control, int):
+        raise FormatError("an integer is no control string")
     try:
         return charlist_text(control)
     except (ValueError, TypeError) as error:

@@ -52,6 +52,7 @@ def print_term(
 
     Raises:
         EncodeError: it is no term.
+        FormatError: the text is too long.
         NotHere: it has an integer that takes too long to write.
     """
     if depth == 0:
@@ -61,7 +62,7 @@ def print_term(
     part = measure.part(term, depth)
     if part.kind is Kind.TEXT or width == 0 or part.length < width - column:
         return _line(part)
-    page = _Page(width, part.length)
+    page = _Page(width, part.length, settings)
     page.tag_indent = page.find_tag_indent(part, column)
     _run(page.put(part, column, column - 1, 0, 0))
     return "".join(page.out)
@@ -142,8 +143,10 @@ class _Page:
     the line has beside its indentation.
     """
 
-    def __init__(self, width: int, most: int) -> None:
+    def __init__(self, width: int, most: int, settings: Settings) -> None:
         self.out: list[str] = []
+        self._settings = settings
+        self._characters = most
         #: How far the elements of a tagged tuple are indented; below 0 as far as its second.
         self.tag_indent = 1
         self._width = width
@@ -180,6 +183,9 @@ class _Page:
         )
 
     def _break(self, indent: int) -> None:
+        # Of a term nested deeply, most is indentation.
+        self._characters += indent
+        self._settings.check(self._characters)
         self.out.append("\n" + " " * indent)
 
     # ------------------------------------------------------------------ writing

@@ -19,7 +19,7 @@ class Settings:
     """The node whose pids and references are local, shown with 0; None: all have a name."""
     unicode: bool = True
     """``~tp`` takes all printable characters for text, as after ``erl +pc unicode``."""
-    characters: int = 64 * 1024 * 1024
+    characters: int = 32 * 1024 * 1024
     """Most characters; more is an error, for a width of a billion is easily written."""
 
     def check(self, characters: int) -> None:
