@@ -26,7 +26,7 @@ def build(root: Path, target: Path) -> list[str]:
     from Cython import Build
     from setuptools import Distribution, Extension  # type: ignore[import-untyped, unused-ignore]
 
-    flags = ["-O3", "-g0"] if os.name == "posix" else []
+    flags = ["-O3", "-g0"] if os.name == "posix" and "CFLAGS" not in os.environ else []
     with chdir(root):
         sources = sorted(str(path) for path in Path("pynode").rglob("*.pyx"))
         names = [source.removesuffix(".pyx").replace(os.sep, ".") for source in sources]
@@ -44,6 +44,32 @@ def build(root: Path, target: Path) -> list[str]:
     return [name.replace(".", os.sep) + SUFFIX for name in names]
 
 
+def build_if_wanted(root: Path, target: Path) -> tuple[list[str], str]:
+    """Build as PYNODE_ACCEL says; return the paths, and why there are none if they were wanted."""
+    wanted = os.environ.get("PYNODE_ACCEL") or "auto"
+    if wanted not in ("auto", "require", "off"):
+        raise ValueError(f"PYNODE_ACCEL is {wanted!r}: it may be auto, require or off")
+    if wanted == "off":
+        return [], ""
+    try:
+        return build(root, target), ""
+    except Exception as error:
+        if wanted == "require":
+            raise RuntimeError(f"PYNODE_ACCEL=require, but compiling failed: {error}") from None
+        return [], f"pynode stays pure Python, as compiling failed: {error}"
+
+
+def put_in_place(root: Path, made: Path, files: list[str]) -> None:
+    """Put the modules beside their sources; those of this Python that were there go."""
+    for file in files:
+        # By a rename, as programs may run that have the old one open.
+        shutil.copy(made / file, root / f"{file}.new")
+        os.replace(root / f"{file}.new", root / file)
+    for old in root.joinpath("pynode").rglob(f"*{SUFFIX}"):
+        if str(old.relative_to(root)) not in files:
+            old.unlink()
+
+
 class AccelHook(BuildHookInterface):  # type: ignore[type-arg, misc, unused-ignore]
     """Puts the compiled modules into a wheel, or beside their sources for an editable one."""
 
@@ -51,21 +77,12 @@ class AccelHook(BuildHookInterface):  # type: ignore[type-arg, misc, unused-igno
         """Build, and set the wheel's tag."""
         if self.target_name != "wheel":
             return
-        wanted = os.environ.get("PYNODE_ACCEL") or "auto"
-        if wanted not in ("auto", "require", "off"):
-            raise ValueError(f"PYNODE_ACCEL is {wanted!r}: it may be auto, require or off")
-        self.made = Path(tempfile.mkdtemp(prefix="pynode-build-"))
-        files = []
-        try:
-            files = [] if wanted == "off" else build(Path(self.root), self.made)
-        except Exception as error:
-            if wanted == "require":
-                raise RuntimeError(
-                    f"PYNODE_ACCEL=require, and compiling failed: {error}"
-                ) from error
-            self.app.display_warning(f"pynode stays pure Python, as compiling failed: {error}")
+        root, self.made = Path(self.root), Path(tempfile.mkdtemp(prefix="pynode-build-"))
+        files, problem = build_if_wanted(root, self.made)
+        if problem:
+            self.app.display_warning(problem)
         if version == "editable":
-            put_in_place(Path(self.root), self.made, files)
+            put_in_place(root, self.made, files)
         elif files:
             build_data["pure_python"], build_data["infer_tag"] = False, True
             build_data["force_include"].update({str(self.made / file): file for file in files})
@@ -76,19 +93,9 @@ class AccelHook(BuildHookInterface):  # type: ignore[type-arg, misc, unused-igno
             shutil.rmtree(self.made)
 
 
-def put_in_place(root: Path, made: Path, files: list[str]) -> None:
-    """Move the modules beside their sources; what is there of others of this Python goes."""
-    for file in files:
-        # By a rename, as programs may run that have the old one open.
-        shutil.copy(made / file, root / f"{file}.new")
-        os.replace(root / f"{file}.new", root / file)
-    for old in root.joinpath("pynode").rglob(f"*{SUFFIX}"):
-        if str(old.relative_to(root)) not in files:
-            old.unlink()
-
-
 if __name__ == "__main__":
     checkout = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory(prefix="pynode-build-") as folder:
-        put_in_place(checkout, Path(folder), build(checkout, Path(folder)))
-    sys.exit(0)
+        made_files, why_not = build_if_wanted(checkout, Path(folder))
+        put_in_place(checkout, Path(folder), made_files)
+    sys.stderr.write(f"{why_not}\n" if why_not else "")

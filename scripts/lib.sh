@@ -104,13 +104,43 @@ find_python() {
     return 1
 }
 
-# ensure_venv: .venv with this package (editable) and what its development needs.
+# sources_of_build: print what changes when the compiled modules are to be built anew.
+sources_of_build() {
+    {
+        .venv/bin/python -VV
+        command -v cc gcc clang || true
+        printf '%s\n' "${PYNODE_ACCEL:-auto}"
+        find pynode scripts/build_hook.py \( -name '*.pyx' -o -name '*.pxd' -o -name build_hook.py \) \
+            -print0 | LC_ALL=C sort -z | xargs -0 cat
+    } | sha256sum
+}
+
+# ensure_built: the compiled modules are those of the sources; where they cannot be had, the pure
+# ones serve, and this is said.  PYNODE_ACCEL=off leaves them out, =require fails without them.
+ensure_built() {
+    local stamp=.venv/pynode.built wanted
+    wanted=$(sources_of_build)
+    if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+        say "compiling the codec"
+        .venv/bin/python scripts/build_hook.py >&2 || fail "the codec could not be compiled"
+        printf '%s\n' "$wanted" >"$stamp"
+    fi
+    if [ "${PYNODE_ACCEL:-auto}" = auto ] &&
+        ! find pynode/etf -name "_compiled$(.venv/bin/python -c \
+            'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')" | grep -q .; then
+        say "the codec is pure Python; for the compiled one: sudo apt-get install gcc python3-dev"
+    fi
+}
+
+# ensure_venv: .venv with this package (editable, compiled where that can be) and what its
+# development needs.
 ensure_venv() {
     local python stamp wanted
     stamp=.venv/pynode.stamp
     if [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null; then
         wanted=$({ .venv/bin/python -VV && sha256sum <pyproject.toml; } | sha256sum)
         if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+            ensure_built
             return
         fi
     else
@@ -136,4 +166,6 @@ ensure_venv() {
         fail "pip could not install them. By hand: .venv/bin/python -m pip install -e '.[dev]'"
     wanted=$({ .venv/bin/python -VV && sha256sum <pyproject.toml; } | sha256sum)
     printf '%s\n' "$wanted" >"$stamp"
+    sources_of_build >.venv/pynode.built # pip has built them
+    ensure_built
 }

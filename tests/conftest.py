@@ -18,9 +18,15 @@ from collections.abc import AsyncGenerator, Generator
 
 import pytest
 
+from pynode.etf import IMPLEMENTATION
 from pynode.testing import BeamMissing, Release
 
 _GRACE = 2.0
+
+
+def pytest_report_header() -> str:
+    """Say which codec is tested (``PYNODE_IMPL``)."""
+    return f"pynode: the {IMPLEMENTATION} codec"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

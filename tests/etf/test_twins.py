@@ -164,26 +164,21 @@ def test_encoding(term: Any, records: bool, limits: Limits) -> None:
     check_encoding(term, records, limits)
 
 
-@st.composite
-def with_odd_ones(draw: st.DrawFn) -> Any:
-    """Return a term with values in it that are rare, or cannot be encoded."""
-    odd = st.sampled_from(ODD) | strategies.leaves()
-    return draw(
-        st.recursive(
-            odd,
-            lambda items: (
-                st.lists(items, max_size=4)
-                | st.lists(items, max_size=4).map(tuple)
-                | st.dictionaries(KEYS, items, max_size=4)
-                | st.lists(items, min_size=1, max_size=3).map(lambda all_: ImproperList(all_, 1))
-            ),
-            max_leaves=8,
-        )
-    )
+#: With values in them that are rare, or cannot be encoded.
+WITH_ODD_ONES = st.recursive(
+    st.sampled_from(ODD) | strategies.leaves(),
+    lambda items: (
+        st.lists(items, max_size=4)
+        | st.lists(items, max_size=4).map(tuple)
+        | st.dictionaries(KEYS, items, max_size=4)
+        | st.lists(items, min_size=1, max_size=3).map(lambda elements: ImproperList(elements, 1))
+    ),
+    max_leaves=8,
+)
 
 
 @settings(max_examples=250, deadline=None)
-@given(with_odd_ones(), st.booleans(), st.sampled_from([Limits(), Limits(depth=300)]))
+@given(WITH_ODD_ONES, st.booleans(), st.sampled_from([Limits(), Limits(depth=300)]))
 def test_encoding_odd_values(term: Any, records: bool, limits: Limits) -> None:
     check_encoding(term, records, limits)
 
