@@ -41,7 +41,7 @@ _LEVELS: Final[dict[str, int]] = {
 #: Of one event; more is cut off, for a record is written at once, and holds the node up.
 _CHARACTERS: Final = 64 * 1024
 #: What an event may weigh to be formatted; heavier ones are only shown.
-_WEIGHT: Final = 1024 * 1024
+_WEIGHT: Final = 128 * 1024
 _SETTINGS: Final = Settings(characters=4 * _CHARACTERS)
 
 

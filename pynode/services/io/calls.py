@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pynode.errors import EncodeError, PynodeError
 from pynode.policy import Action
 from pynode.terms import Atom, Pid
-from pynode.terms.formats import FormatError, Settings, format_text, print_term, write_term
+from pynode.terms.formats import FormatError, NotHere, Settings, format_text, print_term, write_term
 
 from .size import fits
 
@@ -23,10 +23,18 @@ if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.services.erpc import Erpc
 
-__all__ = ["CallFailed", "apply_here", "apply_there"]
+__all__ = [
+    "CallFailed",
+    "apply_here",
+    "apply_there",
+    "is_known",
+    "takes_long",
+    "takes_too_long",
+]
 
-#: What the arguments may weigh to be formatted here: making text of them holds the node up.
-_WEIGHT: Final = 8 * 1024 * 1024
+#: What the arguments may weigh to be formatted on the loop, and here at all.
+_AT_ONCE: Final = 128 * 1024
+_HERE: Final = 16 * 1024 * 1024
 #: Seconds that another node has for one call.
 _DEADLINE: Final = 10.0
 
@@ -66,24 +74,35 @@ _HARMLESS: Final = frozenset(
 )
 
 
-def apply_here(module: Any, function: Any, args: Any, settings: Settings) -> str | None:
-    """Return the text that ``module:function(args...)`` makes; None: to be made elsewhere.
+def is_known(module: Any, function: Any, args: list[Any]) -> bool:
+    """Return whether :func:`apply_here` has the function."""
+    return module == _IO_LIB and isinstance(function, Atom) and (function.name, len(args)) in _KNOWN
 
-    That is what is not known here, and what would take long.
+
+def takes_long(args: list[Any]) -> bool:
+    """Return whether making text of ``args`` would hold the node up."""
+    return not fits(args, _AT_ONCE)
+
+
+def takes_too_long(args: list[Any]) -> bool:
+    """Return whether it is too much even for a thread."""
+    return not fits(args, _HERE)
+
+
+def apply_here(function: Atom, args: list[Any], settings: Settings) -> str:
+    """Return the text that a known function of ``io_lib`` makes.
 
     Raises:
         CallFailed: it raised.
         NotHere: it takes a BEAM.
     """
-    if module != _IO_LIB or not isinstance(function, Atom):
-        return None
-    known = _KNOWN.get((function.name, len(args)))
-    if known is None or not fits(args, _WEIGHT):
-        return None
     try:
-        return known(args, settings)
+        text = _KNOWN[function.name, len(args)](args, settings)
     except (FormatError, EncodeError) as error:
         raise CallFailed(str(error)) from error
+    if text is None:
+        raise NotHere("options")
+    return text
 
 
 async def apply_there(

@@ -23,6 +23,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -31,7 +32,14 @@ from pynode.services.service import Service
 from pynode.terms import Atom, Pid, Reference, atom
 from pynode.terms.formats import NotHere, Settings
 
-from .calls import CallFailed, apply_here, apply_there
+from .calls import (
+    CallFailed,
+    apply_here,
+    apply_there,
+    is_known,
+    takes_long,
+    takes_too_long,
+)
 from .chars import LATIN1, UNICODE, BadText, prompt_text, text_of, value_of
 from .stdin import NoInput, Stdin
 from .stream import IoStream
@@ -233,19 +241,29 @@ class User(Service):
         module, function, args = call
         if not isinstance(args, list):
             return _ERROR, function
-        try:
-            text = apply_here(module, function, args, self._settings)
-        except CallFailed:
-            return _ERROR, function
-        except NotHere:
-            text = None
-        if text is None:
-            return Later(partial(self._put_call_there, encoding, call, asker))
-        return self._put_made(encoding, function, text)
+        known = is_known(module, function, args)
+        if known and not takes_long(args):
+            try:
+                return self._put_made(
+                    encoding, function, apply_here(function, args, self._settings)
+                )
+            except CallFailed:
+                return _ERROR, function
+            except NotHere:
+                known = False
+        return Later(partial(self._put_call_later, encoding, call, asker, known))
 
-    async def _put_call_there(self, encoding: Any, call: tuple[Any, Any, Any], asker: Pid) -> Any:
+    async def _put_call_later(
+        self, encoding: Any, call: tuple[Any, Any, Any], asker: Pid, known: bool
+    ) -> Any:
+        """Have text made in a thread, or on the node of the asker."""
         module, function, args = call
+        process = self.runtime.current() or self.process
         try:
+            if known and (self.runtime.is_own(asker) or not takes_too_long(args)):
+                with suppress(NotHere):
+                    text = await process.run_blocking(apply_here, function, args, self._settings)
+                    return self._put_made(encoding, function, text)
             chars = await self._apply(asker, module, function, args)
             return self._put_made(encoding, function, text_of(UNICODE, chars))
         except (CallFailed, BadText):

@@ -232,13 +232,25 @@ async def test_policy_is_asked_for_every_peer(
     assert await applied(stranger, atom.mine, atom.text, []) == atom.ok
 
 
-async def test_what_takes_long_to_format_is_made_elsewhere(console: Console) -> None:
-    huge = [b"~p~n", [b"\0" * 9_000_000]]
-    assert await console.ask((*PUT, atom.io_lib, atom.format, huge)) == atom.ok
-    assert console.erpc.asked == [(ME, atom.io_lib, atom.format, huge)]
-    many_digits = [b"~p~n", [1 << 1_000_000]]
+async def test_what_takes_long_to_format_is_made_in_a_thread_or_elsewhere(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long: Any = [b"~w~n", [[300] * 20_000]]
+    assert await console.ask((*PUT, atom.io_lib, atom.format, long)) == atom.ok
+    assert console.text == "[" + ",".join(["300"] * 20_000) + "]\n"
+    wrong: Any = [b"~w~w~n", [[300] * 20_000]]
+    assert await console.ask((*PUT, atom.io_lib, atom.format, wrong)) == (atom.error, atom.format)
+    many_digits: Any = [b"~p~n", [1 << 5_000_000]]
     assert await console.ask((*PUT, atom.io_lib, atom.format, many_digits)) == atom.ok
-    assert len(console.erpc.asked) == 2
+    assert console.erpc.asked == [(ME, atom.io_lib, atom.format, many_digits)]
+    peer = Peer(Atom("one@host"))
+    monkeypatch.setattr(type(console.runtime.nodes), "connected", lambda nodes: [peer])
+    monkeypatch.setattr("pynode.services.io.calls._HERE", 100_000)
+    stranger = Pid(peer.name, 9, 0, 1)
+    answer = console.user.request((*PUT, atom.io_lib, atom.format, long), stranger)
+    assert await answer.start() == atom.ok
+    assert console.erpc.asked[1:] == [(peer.name, atom.io_lib, atom.format, long)]
+    assert console.written[1:] == ["made elsewhere"] * 2
 
 
 async def test_batches_end_with_the_first_that_fails(console: Console) -> None:
