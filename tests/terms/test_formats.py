@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -174,24 +175,32 @@ def test_clusters_count_as_one() -> None:
         assert format_text("~.1ts", [text + "x"]) != text + "x"
 
 
-def test_depth_does_not_matter() -> None:
-    for make in (
-        lambda x: [x],
-        lambda x: (atom.t, x),
-        lambda x: {1: x},
-        lambda x: ImproperList([1], x),
-    ):
-        term: Any = b"leaf"
-        for _ in range(10_000):
-            term = make(term)
-        assert "leaf" in print_term(term, width=0)
-        if type(term) in (dict, ImproperList):  # a line each, indented further and further
-            with pytest.raises(FormatError, match="characters"):
-                print_term(term)
-        else:
+NESTINGS: list[Callable[[Any], Any]] = [
+    lambda x: [x],
+    lambda x: (atom.t, x),
+    lambda x: {1: x},
+    lambda x: ImproperList([1], x),
+]
+
+
+@pytest.mark.parametrize("nested", NESTINGS)
+def test_depth_does_not_matter(nested: Callable[[Any], Any]) -> None:
+    term: Any = b"leaf"
+    for level in range(10_000):
+        term = nested(term)
+        if level == 2000:
             assert "leaf" in print_term(term)
-        assert write_term(term).count("108") == 1
-        assert len(print_term(term, 20)) < 4000
+    assert "leaf" in print_term(term, width=0)
+    assert write_term(term).count("108") == 1
+    assert len(print_term(term, 20)) < 4000
+
+
+def test_indentation_is_bounded() -> None:
+    term: Any = b"leaf"
+    for _ in range(2000):
+        term = {1: term}
+    with pytest.raises(FormatError, match="characters"):
+        print_term(term, settings=Settings(characters=1_000_000))
 
 
 def test_what_is_no_term() -> None:
