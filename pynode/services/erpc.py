@@ -202,7 +202,6 @@ class Erpc:
         """
         process, what = acting(self._runtime), called(module, function, args)
         wanted = each_node(nodes)
-        copy_term(what.args)
         failed: PynodeError | None = None
         for node in wanted:
             try:

@@ -228,7 +228,7 @@ async def test_calls_of_several_nodes(elixir_: Any, beam: Any, py_node: Any) -> 
 async def test_more_than_a_queue_holds_is_dealt_out(beam: Any, py_node: Any) -> None:
     er = beam(language="erlang")
     limits = Limits(
-        peer_low_water_bytes=1 << 17, peer_high_water_bytes=1 << 18, peer_queue_bytes=1 << 19
+        peer_low_water_bytes=1 << 17, peer_high_water_bytes=1 << 18, peer_queue_bytes=1 << 20
     )
     async with py_node(limits=limits) as node:
         await node.connect(er.name)

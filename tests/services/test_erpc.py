@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pynode.behaviours import Requests
+from pynode.config import Limits
 from pynode.errors import (
     NO_REPLY,
     CallExit,
@@ -20,7 +21,7 @@ from pynode.errors import (
 )
 from pynode.process import Process
 from pynode.services.erpc import Erpc
-from pynode.terms import Atom, ExportFun, ImproperList, OpaqueFun, atom
+from pynode.terms import Atom, ExportFun, ImproperList, OpaqueFun, atom, copy_term
 from pynode.testing import eventually
 
 from .rpc_pair import DEADLINE, HERE, NOWHERE, THERE, RpcPair, rpc_pair
@@ -216,10 +217,17 @@ async def test_a_result_that_is_no_term(pair: RpcPair, erpc: Erpc, node: Atom) -
     for _ in range(100_000):
         deep = [deep]
 
+    edge: Any = []  # as deep as a term may be, but not inside of another
+    for _ in range(Limits().depth - 1):
+        edge = [edge]
+    copy_term(edge)
+    with pytest.raises(EncodeError):
+        copy_term((edge,))
     for services in (pair.here, pair.there):
+        services._runtime.resolver.expose(lambda: edge, module="t", name="edge")
         services._runtime.resolver.expose(lambda: object(), module="t", name="thing")
         services._runtime.resolver.expose(lambda: deep, module="t", name="deep")
-    for function in ("thing", "deep"):
+    for function in ("thing", "deep", "edge"):
         with pytest.raises(RemoteError) as caught:
             await erpc.call(node, "t", function)
         assert caught.value.exception == "EncodeError", function

@@ -17,6 +17,7 @@ from pynode.errors import (
     EncodeError,
     NoConnection,
     NoProcess,
+    ProcessDead,
     RemoteError,
 )
 from pynode.policy import Action, Deny, default_policy
@@ -291,6 +292,13 @@ async def test_sbcast_to_a_node_that_does_not_answer(pair: RpcPair, rpc: Rpc) ->
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert len(pair.here._runtime.processes()) == before  # the helper went with it
+    known = {process.pid for process in pair.here._runtime.processes()}
+    waiting = asyncio.ensure_future(rpc.sbcast(None, "box", 1))
+    await eventually(lambda: len(pair.here._runtime.processes()) == before + 1)
+    [helper] = {process.pid for process in pair.here._runtime.processes()} - known
+    box.runtime.exit(box, helper, atom.kill)
+    with pytest.raises(ProcessDead):
+        await waiting
     task.cancel()
 
 
