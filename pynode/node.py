@@ -657,17 +657,18 @@ class Node(SpawnWords):
 
     def cast(self, server: ServerRef, request: Any) -> None:
         """Cast to a GenServer on any node; nobody there is no error."""
-        self._act(_cast, server, request)
+        process = self.actor()
+        runtime = process.runtime
+        if threading.get_ident() == runtime.thread_id:
+            gen.cast(process, server, request)
+        else:
+            runtime.call_threadsafe(process, gen.cast, process, server, request)
 
     async def stop_server(
         self, server: ServerRef, reason: Any = NORMAL, *, timeout: float | None = None
     ) -> None:
         """Stop a server with ``reason``, and wait for its end (``gen_server:stop/3``)."""
         await gen.stop(self.actor(), server, reason, timeout)
-
-
-def _cast(runtime: Runtime, process: Process, server: Any, request: Any) -> None:
-    gen.cast(process, server, request)
 
 
 def _ports(

@@ -190,7 +190,10 @@ def cast(process: Process, dest: ServerRef | Reference, term: Any) -> None:
         EncodeError: ``term`` is no term.
         PeerBusy: too much is waiting for that node.
     """
-    send_to(process, dest, (GEN_CAST, term))
+    if type(dest) is Pid:
+        process.runtime.send(process, dest, (GEN_CAST, term))
+    else:
+        send_to(process, dest, (GEN_CAST, term))
 
 
 def send_to(process: Process, dest: ServerRef | Reference, message: Any) -> None:

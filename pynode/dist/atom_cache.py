@@ -42,13 +42,13 @@ def atom_of_text(text: bytes, offset: int = 0) -> AnyAtom:
 class AtomCache:
     """What the peer has put into its slots so far."""
 
-    __slots__ = ("_seen", "_slots")
+    __slots__ = ("_slots", "seen")
 
     def __init__(self) -> None:
         self._slots: list[AnyAtom | _Empty] = [_EMPTY] * SLOTS
-        # Headers without a new entry, as bytes, with what they mean; forgotten at each new entry.
-        # A sender repeats its headers, so that most cost one look-up.
-        self._seen: dict[bytes, tuple[AnyAtom, ...]] = {}
+        #: Headers without a new entry, as bytes, with what they mean; emptied at each new entry.
+        #: A sender repeats its headers, so that most cost one look-up.
+        self.seen: dict[bytes, tuple[AnyAtom, ...]] = {}
 
     def read(self, frame: bytes | memoryview, offset: int) -> tuple[tuple[AnyAtom, ...], int]:
         """Read the references of a header, whose count is at ``offset``.
@@ -66,7 +66,7 @@ class AtomCache:
             return (), offset + 1
         indexes = offset + 2 + count // 2
         raw = bytes(frame[offset : indexes + count])
-        known = self._seen.get(raw)
+        known = self.seen.get(raw)
         if known is not None:
             return known, indexes + count
         return self._read_entries(frame, offset, count)
@@ -102,10 +102,10 @@ class AtomCache:
                 raise FrameError(f"the header refers to the empty slot {slot}", position - 1)
             atoms.append(entry)
         meaning = tuple(atoms)
-        if new or len(self._seen) >= _HEADERS_REMEMBERED:
-            self._seen.clear()
+        if new or len(self.seen) >= _HEADERS_REMEMBERED:
+            self.seen.clear()
         if not new:
-            self._seen[bytes(frame[offset:position])] = meaning
+            self.seen[bytes(frame[offset:position])] = meaning
         return meaning, position
 
 

@@ -33,6 +33,7 @@ from typing import Any, Final, TypeAlias
 
 from pynode import etf
 from pynode.config import Limits
+from pynode.dist._choice import Intake
 from pynode.dist.atom_cache import AtomCache
 from pynode.dist.control import (
     IN_PAYLOAD,
@@ -82,6 +83,7 @@ class Connection:
         "_fragments",
         "_frames",
         "_headers",
+        "_intake",
         "_last_atoms",
         "_last_control",
         "_last_message",
@@ -96,11 +98,28 @@ class Connection:
         "frames_received",
         "limits",
         "local",
+        "messages_received",
         "peer",
         "ticks_received",
     )
 
-    def __init__(self, local: LocalNode, peer: Peer, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        local: LocalNode,
+        peer: Peer,
+        limits: Limits | None = None,
+        *,
+        messages: Any = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            local: this node.
+            peer: the other one.
+            limits: see :class:`pynode.config.Limits`.
+            messages: what takes plain messages in the place of ``on_control``: the compiled half
+                of a :class:`pynode.dist.seam.SignalSink`.
+        """
         self.local: Final = local
         self.peer: Final = peer
         self.limits: Final = limits or Limits()
@@ -111,6 +130,8 @@ class Connection:
         self.ticks_received = 0
         self.frames_received = 0
         self.bytes_received = 0
+        #: Messages that went the short way, without ``on_control``.
+        self.messages_received = 0
         self._fragments = bool(self.flags & Flag.FRAGMENTS)
         self._cache = bool(self.flags & Flag.DIST_HDR_ATOM_CACHE)
         self._headers = self._cache or self._fragments
@@ -123,6 +144,9 @@ class Connection:
         self._receiving = False
         # The last control message as bytes, under which atoms, and what it means: the next one is
         # often the same.
+        self._intake: Any = None
+        if Intake is not None and messages is not None and self._headers:
+            self._intake = Intake(messages, peer, self.limits, self._atoms.seen)
         self._last_control = b""
         self._last_atoms: tuple[AnyAtom, ...] | None = None
         self._last_message: Control | None = None
@@ -149,18 +173,45 @@ class Connection:
         self._receiving = True
         whole = False
         try:
-            for frame in self._frames.feed(data):
-                if frame:
-                    self._frame(frame, on_control)
-                    if self.closed:
-                        break
-                else:
-                    self.ticks_received += 1
+            if self._intake is None:
+                self._take_frames(data, on_control)
+            else:
+                self._take_quickly(data, on_control)
             whole = True
         finally:
             self._receiving = False
             if not whole:
                 self.close()
+
+    def _take_frames(self, data: bytes, on_control: OnControl) -> None:
+        for frame in self._frames.feed(data):
+            if frame:
+                self._frame(frame, on_control)
+                if self.closed:
+                    break
+            else:
+                self.ticks_received += 1
+
+    def _take_quickly(self, data: bytes, on_control: OnControl) -> None:
+        """The same, with plain messages in whole frames left to the compiled intake."""
+        frames = self._frames
+        position = 0
+        if frames.unfinished:
+            frame, position = frames.go_on(data)
+            if frame is None:
+                return
+            self._frame(frame, on_control)
+            if self.closed:
+                return
+        intake = self._intake
+        try:
+            position = intake.take(data, position, lambda frame: self._frame(frame, on_control))
+        finally:
+            self.frames_received += intake.frames
+            self.messages_received += intake.frames
+            self.ticks_received += intake.ticks
+        if position < len(data) and not self.closed:
+            self._take_frames(data[position:], on_control)
 
     def get_buffer(self) -> memoryview | None:
         """Return where the rest of a large frame can be received into, or None; see the module."""
@@ -321,6 +372,11 @@ class Connection:
         self._out.put(sender, signal[0], signal[1])
         return True
 
+    @property
+    def outbox(self) -> Outbox:
+        """What waits for :meth:`data_to_send`."""
+        return self._out
+
     def data_to_send(self, max_bytes: int = 65536) -> list[Frame]:
         """Return what is to be written next, in order: whole frames; empty when nothing waits.
 
@@ -337,5 +393,8 @@ class Connection:
     def close(self) -> None:
         """Stop: deliver no further signal, also of a chunk under way, and drop what waits."""
         self.closed = True
+        if self._intake is not None:
+            self._intake.stopped = True
+        self._out.shut(True)
         self._out.clear()
         self._parts.clear()

@@ -55,6 +55,20 @@ class FrameReader:
         if position < end:
             self._head = data[position:]
 
+    @property
+    def unfinished(self) -> bool:
+        """True in the middle of a frame, or of its length."""
+        return self._need >= 0 or bool(self._head)
+
+    def go_on(self, data: bytes) -> tuple[bytes | memoryview | None, int]:
+        """Return the unfinished frame if ``data`` completes it, and how much of it that took.
+
+        Raises:
+            FrameError: a length above the limit.
+        """
+        position = self._continue(data)
+        return (self._finish() if self._filled == self._need else None), position
+
     def get_buffer(self) -> memoryview | None:
         """Return where the rest of a large unfinished frame can be received into, else None.
 

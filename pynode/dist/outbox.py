@@ -8,8 +8,9 @@ take turns.  Signals that their own sender sent after a large one wait for its l
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from pynode.dist._choice import Gather
 from pynode.dist.fragments import FRAGMENT_BYTES, OutSequence, sequence_bytes
 from pynode.dist.header import FRAME_HEAD, HEADER, VERSION
 from pynode.errors import EncodeError
@@ -26,35 +27,78 @@ _LONGEST: Final = 0xFFFF_FFFF
 Buffer: TypeAlias = bytes | memoryview
 
 
+class _Gather:
+    """Small frames, joined as they come."""
+
+    __slots__ = ("_pieces", "shut", "used")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.used = 0
+        self.shut = True
+
+    def add(self, piece: bytes) -> None:
+        """Put a piece of a frame behind the others."""
+        self._pieces.append(piece)
+        self.used += len(piece)
+
+    def take(self) -> bytes:
+        """Return everything, and begin anew."""
+        joined = b"".join(self._pieces)
+        self.clear()
+        return joined
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._pieces.clear()
+        self.used = 0
+
+
 class Outbox:
     """Signals in, pieces of whole frames out."""
 
     __slots__ = (
         "_active",
         "_fragments",
-        "_gathered",
-        "_gathered_bytes",
-        "_headers",
+                "_headers",
         "_number",
         "_of_sender",
         "_ready",
-        "queued_bytes",
+        "_shut",
+        "_waiting_bytes",
+        "gather",
     )
 
     def __init__(self, *, headers: bool, fragments: bool) -> None:
         """``headers``: frames have a distribution header, else pass-through."""
         self._headers = headers
         self._fragments = fragments
-        #: Bytes not yet given out, framing included.
-        self.queued_bytes = 0
-        self._gathered: list[bytes] = []  # pieces of small frames, not joined yet
-        self._gathered_bytes = 0
+        self._waiting_bytes = 0  # beside what is gathered
+        #: Where small frames are joined.  The compiled one takes messages itself while it is not
+        #: ``shut``: in the middle of a large message, its sender's have to wait for it.
+        self.gather: Any = _Gather() if Gather is None else Gather()
+        self._shut = False
         # Behind one another: joined small frames, pairs of pieces that are one frame, sequences
         # that have not begun.  All of it comes before what is gathered.
         self._ready: deque[bytes | tuple[bytes, bytes] | OutSequence] = deque()
         self._active: deque[OutSequence] = deque()  # sequences that have begun
         self._of_sender: dict[Pid, OutSequence] = {}  # all sequences
         self._number = 0
+        self._reshut()
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes not yet given out, framing included."""
+        used: int = self.gather.used
+        return self._waiting_bytes + used
+
+    def shut(self, flag: bool) -> None:
+        """Say whether the owner wants every signal to come by :meth:`put`."""
+        self._shut = flag
+        self._reshut()
+
+    def _reshut(self) -> None:
+        self.gather.shut = self._shut or bool(self._of_sender) or not self._headers
 
     def put(self, sender: Pid, control: bytes, payload: bytes | None) -> None:
         """Queue one signal.
@@ -66,31 +110,30 @@ class Outbox:
             sequence = self._of_sender.get(sender)
             if sequence is not None:
                 sequence.backlog.append((control, payload))
-                self.queued_bytes += self._wire_bytes(control, payload)
+                self._waiting_bytes += self._wire_bytes(control, payload)
                 return
         if not self._headers:
             self._put_passing(control, payload)
         elif payload is None:
             size = len(control)
-            self._gather(FRAME_HEAD.pack(3 + size, VERSION, HEADER, 0) + control, size + 7)
-            self.queued_bytes += size + 7
+            self.gather.add(FRAME_HEAD.pack(3 + size, VERSION, HEADER, 0) + control)
+            self._bound()
         else:
             size = len(control) + len(payload)
             if size > FRAGMENT_BYTES and self._fragments:
-                self.queued_bytes += sequence_bytes(len(control), len(payload))
+                self._waiting_bytes += sequence_bytes(len(control), len(payload))
                 self._begin(sender, control, payload)
                 return
             if size > _LONGEST - 3:
                 raise EncodeError(f"a message of {size} bytes to a peer that takes no fragments")
-            self.queued_bytes += size + 7
             head = FRAME_HEAD.pack(3 + size, VERSION, HEADER, 0) + control
             if len(payload) < COPY_BYTES:
-                self._gathered += (head, payload)
-                self._gathered_bytes += size + 7
-                if self._gathered_bytes >= GATHER_BYTES:
-                    self._seal()
+                self.gather.add(head)
+                self.gather.add(payload)
+                self._bound()
             else:
                 self._seal()
+                self._waiting_bytes += size + 7
                 self._ready.append((head, payload))
 
     def take(self, max_bytes: int) -> list[Buffer]:
@@ -110,7 +153,7 @@ class Outbox:
                 size += self._take_fragment(pieces)
             if size == before and not self._active:
                 break
-        self.queued_bytes -= size
+        self._waiting_bytes -= size
         return pieces
 
     def clear(self) -> None:
@@ -118,23 +161,22 @@ class Outbox:
         self._ready.clear()
         self._active.clear()
         self._of_sender.clear()
-        self._gathered.clear()
-        self._gathered_bytes = self.queued_bytes = 0
+        self.gather.clear()
+        self._waiting_bytes = 0
+        self._reshut()
 
     # ------------------------------------------------------------------ in
 
-    def _gather(self, frame: bytes, size: int) -> None:
-        self._gathered.append(frame)
-        self._gathered_bytes += size
-        if self._gathered_bytes >= GATHER_BYTES:
+    def _bound(self) -> None:
+        if self.gather.used >= GATHER_BYTES:
             self._seal()
 
     def _seal(self) -> None:
         """Join what was gathered, so that something else can come behind it."""
-        if self._gathered:
-            self._ready.append(b"".join(self._gathered))
-            self._gathered.clear()
-            self._gathered_bytes = 0
+        gather = self.gather
+        if gather.used:
+            self._waiting_bytes += gather.used
+            self._ready.append(gather.take())
 
     def _begin(self, sender: Pid, control: bytes, payload: bytes) -> None:
         """Put a sequence behind everything that its sender has sent before."""
@@ -142,6 +184,7 @@ class Outbox:
         self._number += 1
         sequence = OutSequence(sender, self._number, control, payload)
         self._of_sender[sender] = sequence
+        self._reshut()
         self._ready.append(sequence)
 
     def _put_passing(self, control: bytes, payload: bytes | None) -> None:
@@ -149,13 +192,15 @@ class Outbox:
         if size > _LONGEST:
             raise EncodeError(f"a message of {size} bytes to a peer that takes no fragments")
         head = size.to_bytes(4, "big") + b"p\x83" + control
-        self.queued_bytes += 4 + size
         if payload is None:
-            self._gather(head, 4 + size)
+            self.gather.add(head)
+            self._bound()
         elif len(payload) < COPY_BYTES:
-            self._gather(head + b"\x83" + payload, 4 + size)
+            self.gather.add(head + b"\x83" + payload)
+            self._bound()
         else:
             self._seal()
+            self._waiting_bytes += 4 + size
             self._ready.append((head + b"\x83", payload))
 
     def _wire_bytes(self, control: bytes, payload: bytes | None) -> int:
@@ -197,9 +242,10 @@ class Outbox:
         del self._of_sender[sender]
         while backlog:
             control, payload = backlog.popleft()
-            self.queued_bytes -= self._wire_bytes(control, payload)
+            self._waiting_bytes -= self._wire_bytes(control, payload)
             self.put(sender, control, payload)
             following = self._of_sender.get(sender)
             if following is not None:
                 following.backlog = backlog
                 return
+        self._reshut()

@@ -76,7 +76,11 @@ class Pressure(IntEnum):
 
 
 class SignalSink(Protocol):
-    """What ``net`` calls; ``process`` implements it."""
+    """What ``net`` calls; ``process`` implements it.
+
+    Where it has a ``messages``, plain messages go there: the same in C
+    (:class:`pynode.dist._compiled.Messages`).
+    """
 
     def peer_up(self, peer: Peer) -> None:
         """A connection is established.  Comes before any signal of it."""

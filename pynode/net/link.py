@@ -18,8 +18,10 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from pynode.dist._choice import Gather
 from pynode.dist.connection import Connection, OnControl
 from pynode.dist.control import Control
+from pynode.dist.flags import Flag
 from pynode.dist.local import LocalNode
 from pynode.dist.seam import Payload, Peer, Pressure
 from pynode.errors import PeerBusy, ProtocolError, TermError
@@ -47,6 +49,7 @@ class Link:
     """One connected peer; made established, ended once by :meth:`end`."""
 
     __slots__ = (
+        "_blocked",
         "_bytes_in_at_tick",
         "_bytes_out_at_tick",
         "_control",
@@ -60,6 +63,7 @@ class Link:
         "busy",
         "channel",
         "connection",
+        "gather",
         "paused",
         "peer",
         "signals_in",
@@ -71,7 +75,8 @@ class Link:
         limits = net.config.limits
         self._net = net
         self.channel = channel
-        self.connection = Connection(local, peer, limits)
+        messages = getattr(net.sink, "messages", None)
+        self.connection = Connection(local, peer, limits, messages=messages)
         self.peer = peer
         self.busy = False
         self.paused = False
@@ -89,6 +94,13 @@ class Link:
         self._bytes_in_at_tick = 0
         self._bytes_out_at_tick = 0
         self._drained: list[asyncio.Future[None]] = []
+        self._blocked = False
+        #: Where the compiled way out writes; None where there is none.
+        self.gather: Any = None
+        gather = self.connection.outbox.gather
+        if Gather is not None and peer.flags & Flag.SEND_SENDER:
+            gather.link = self
+            self.gather = gather
         channel.receiver = self
 
     # ------------------------------------------------------------------ inbound
@@ -200,10 +212,24 @@ class Link:
         channel, connection = self.channel, self.connection
         while connection.queued_bytes and not channel.blocked and not channel.closed:
             channel.write(connection.data_to_send(WRITE_BYTES))
+        self._note_blocked()
+
+    def _note_blocked(self) -> None:
+        """While the kernel takes no more, each signal is looked at by :meth:`submit`."""
+        if self._blocked != self.channel.blocked:
+            self._blocked = self.channel.blocked
+            self.connection.outbox.shut(self._blocked)
+
+    def full(self) -> Pressure:
+        """Write what the compiled way out has gathered: a turn's worth."""
+        self.write()
+        return self._pressed()
 
     def flush(self) -> None:
         """Write what has gathered, and tell those who wait for it."""
         self._flush_scheduled = False
+        if self.gather is not None:
+            self.gather.scheduled = False
         self.write()
         self._settle()
 
@@ -253,6 +279,7 @@ class Link:
                 return False
         if not (wrote or self.queued_bytes) or (self.peer.hidden and not heard):
             channel.write([self.connection.tick()])
+            self._note_blocked()
             self.ticks_out += 1
         self._bytes_in_at_tick = channel.bytes_in
         self._bytes_out_at_tick = channel.bytes_out
@@ -262,6 +289,7 @@ class Link:
         """Tick, unless something goes out anyhow; nobody is given up (see :mod:`.ticker`)."""
         if not self.queued_bytes:
             self.channel.write([self.connection.tick()])
+            self._note_blocked()
             self.ticks_out += 1
 
     def end(self, *, flush: bool) -> None:
@@ -286,8 +314,8 @@ class Link:
             "bytes_in": channel.bytes_in,
             "bytes_out": channel.bytes_out,
             "frames_in": connection.frames_received,
-            "messages_in": self.signals_in,
-            "messages_out": self.signals_out,
+            "messages_in": self.signals_in + connection.messages_received,
+            "messages_out": self.signals_out + (0 if self.gather is None else self.gather.messages),
             "ticks_in": connection.ticks_received,
             "ticks_out": self.ticks_out,
         }

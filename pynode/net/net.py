@@ -157,6 +157,8 @@ class Net:
         self._cookies = dict(config.cookies)
         self._entries: dict[Atom, _Entry] = {}
         self._links: dict[Atom, Link] = {}
+        #: Where the compiled way out writes, by node.
+        self.gathers: dict[Atom, Any] = {}
         #: Who has been connected in this life of the node, the latest last.
         self._seen: dict[Atom, None] = {}
         self._receptions: set[Reception] = set()
@@ -609,6 +611,7 @@ class Net:
                 entry.link.end(flush=True)
             self._entries.pop(entry.name, None)
             self._links.pop(entry.name, None)
+            self.gathers.pop(entry.name, None)
         for entry in entries:
             if entry.link is not None:
                 self._tell_down(entry.link, reason)
@@ -774,6 +777,8 @@ class Net:
         entry.attempt = None
         entry.link = link
         self._links[peer.name] = link
+        if link.gather is not None:
+            self.gathers[peer.name] = link.gather
         self._remember(peer.name)
         self.telemetry.connections_up += 1
         self._send_waiting(entry, link)
@@ -874,6 +879,7 @@ class Net:
         if self._links.get(name) is not link:
             return
         del self._links[name]
+        self.gathers.pop(name, None)
         entry = self._entries[name]
         entry.link = None
         if entry.contender is not None:

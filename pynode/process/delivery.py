@@ -42,6 +42,8 @@ class Delivery:
     #: The names, with their creations, that a node without a name of its own has gone by before.
     former: dict[tuple[Atom, int], None]
     stopped: bool
+    #: The compiled way to other nodes; it refuses what needs a closer look.
+    quick: Any
     names: Names
     router: Router
     scheduler: Scheduler
@@ -98,6 +100,8 @@ class Delivery:
             TypeError: ``dest`` is none of these.
             ProcessDead: ``process`` has ended.
         """
+        if type(dest) is Pid and self.quick is not None and self.quick.send(process, dest, message):
+            return
         if not process.alive:
             raise self.refusal(process)
         handler = _SENDERS.get(type(dest))

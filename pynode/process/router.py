@@ -111,7 +111,7 @@ class Router:
         if busy is not None and (busy.overdue or busy.given_up):
             raise PeerBusy(node.name, self._runtime.limits.peer_queue_bytes)
         if self.outbound.submit(node, process.pid, message, payload):
-            self._hold(process, node)
+            self.hold(process, node)
 
     def send(self, process: Process, node: Atom, message: Control, term: Any) -> None:
         """Encode ``term`` and submit it; see :meth:`encode` and :meth:`signal`."""
@@ -163,7 +163,8 @@ class Router:
 
     # ------------------------------------------------------------------ pressure
 
-    def _hold(self, process: Process, node: Atom) -> None:
+    def hold(self, process: Process, node: Atom) -> None:
+        """``node`` is busy: hold ``process``, which has sent to it, at its next await."""
         if process in self._runtime.system:
             return
         busy = self._busy.setdefault(node, _Busy())

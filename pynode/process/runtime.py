@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pynode.config import Limits
 from pynode.errors import CallExit, NoConnection, NodeDown
 from pynode.policy import Policy, default_policy
+from pynode.process._choice import InboundMessages, OutboundMessages
 from pynode.process.blocking import Marshal, Threads
 from pynode.process.calls import CallSlot, ReasonSlot
 from pynode.process.deaths import Deaths
@@ -124,11 +125,17 @@ class Runtime(Signals):
         self.threads = Threads(self.scheduler, self.limits.threads)
         self.spawning = Spawning(self)
         self.inbound = Inbound(self)
+        self.quick = None
+        #: The compiled way in of plain messages; None: they come through :meth:`control`.
+        self.messages = None if InboundMessages is None else InboundMessages(self)
         self._stopping = Stopping(self)
 
     def attach(self, outbound: Outbound) -> None:
         """Give the way to other nodes; until then they are all unreachable."""
         self.router.outbound = outbound
+        gathers = getattr(outbound, "gathers", None)
+        if OutboundMessages is not None and gathers is not None:
+            self.quick = OutboundMessages(self.router, gathers)
 
     def rename(self, node_name: Atom, creation: int) -> None:
         """Go by another name, while no other node is connected.

@@ -133,7 +133,7 @@ def test_the_memory_of_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     read(cache, [(slot, f"a{slot}") for slot in range(20)])
     for slot in range(20):
         assert read(cache, [(slot, None)]) == (Atom(f"a{slot}"),)
-        assert len(cache._seen) <= 4
+        assert len(cache.seen) <= 4
 
 
 @settings(max_examples=80, deadline=None)

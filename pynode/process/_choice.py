@@ -1,0 +1,20 @@
+"""The compiled way of plain messages, in and out, where the compiled codec serves; else None."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from pynode.etf import IMPLEMENTATION
+
+__all__ = ["InboundMessages", "OutboundMessages"]
+
+InboundMessages: Any = None
+OutboundMessages: Any = None
+
+if not TYPE_CHECKING and IMPLEMENTATION == "compiled":
+    try:
+        from pynode.process._compiled import InboundMessages, OutboundMessages
+    except ImportError:  # a checkout whose codec alone was built
+        if os.environ.get("PYNODE_IMPL") == "compiled":
+            raise
