@@ -95,19 +95,25 @@ def _text(event: list[Any]) -> str:
 
 
 def _said(said: Any) -> str:
-    """A string, or a report: pairs of a map or of a list."""
+    """A string, or a report: pairs of a map or of a list, or several lists of them."""
     match said:
-        case {atom.label: _, atom.report: report}:
-            said = report
+        case {atom.label: label, atom.report: report}:
+            return f"{_pairs([(atom.label, label)])}\n{_said(report)}"
     if isinstance(said, Mapping):
         return _pairs(said.items())
     try:
         return charlist_text(said)
     except (TypeError, ValueError):
         pass
-    if isinstance(said, list) and all(type(item) is tuple and len(item) == 2 for item in said):
+    if _are_pairs(said):
         return _pairs(said)
+    if isinstance(said, list) and all(map(_are_pairs, said)):  # a crash, and whom it took along
+        return "\n".join(_pairs(section) for section in said if section)
     return print_term(said, settings=_SETTINGS)
+
+
+def _are_pairs(said: Any) -> bool:
+    return isinstance(said, list) and all(type(item) is tuple and len(item) == 2 for item in said)
 
 
 def _pairs(pairs: Iterable[tuple[Any, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from typing import Any
@@ -262,6 +263,46 @@ async def test_python_writes_to_a_beam(beam: Any, py_node: Any) -> None:
         assert read == (atom.ok, [12])
         assert [line async for line in node.io.lines(device=device)] == [" words\n", "more\n"]
         assert await ex.aeval('file:delete("/tmp/pynode_io").') == atom.ok
+
+
+async def test_output_of_a_function_that_a_beam_calls_is_its_callers(
+    beam: Any, py_node: Any
+) -> None:
+    ex = erl(beam)
+    async with py_node() as node:
+
+        async def asked() -> Any:
+            pynode.puts("to the caller")
+            print("printed there", file=pynode.io_stream())
+            await node.io.puts("and waited for")
+            return node.runtime.current().group_leader
+
+        def computed() -> None:
+            pynode.puts("from a thread")
+
+        node.runtime.resolver.expose(asked, module="shop")
+        node.runtime.resolver.expose(computed, module="shop", blocking=True)
+        leader = await ex.aeval("group_leader(whereis(user), self()), whereis(user).")
+        assert await ex.aeval("erpc:call(Node, shop, asked, []).", Node=node.name) == leader
+        assert await ex.aeval("rpc:call(Node, shop, computed, []).", Node=node.name) is None
+        wanted = ["to the caller", "printed there", "and waited for", "from a thread"]
+        await eventually(lambda: ex.output[-4:] == wanted)
+
+
+async def test_a_node_in_a_thread(py_node: Any) -> None:
+    async with py_node() as two:
+        written = console(two, "typed\n")
+        options = {"epmd_port": two.config.epmd_port, "cookie": two.config.cookie}
+
+        def program() -> Any:
+            with Node.in_thread("threaded@localhost", **options) as node:
+                user = ("user", str(two.name))
+                node.io.puts("blocking", device=user)
+                print("a line", file=node.io.stream(user))
+                return node.io.gets("? ", device=user)
+
+        assert await asyncio.to_thread(program) == "typed\n"
+        assert "".join(written) == "blocking\na line\n? "
 
 
 async def test_between_python_nodes(py_node: Any) -> None:

@@ -29,9 +29,10 @@ EVENTS: list[tuple[list[Any], int, str]] = [
      "    what: [1,300]\n    who: me"),
     ([atom.error, [(atom.a, b"b"), (1, 2)]], logging.ERROR, '    a: <<"b">>\n    1: 2'),
     ([atom.error, {atom.label: (atom.x, 1), atom.report: [(atom.k, 1.5)]}], logging.ERROR,
-     "    k: 1.5"),
+     "    label: {x,1}\n    k: 1.5"),
     ([atom.error, {atom.label: (atom.x, 1), atom.report: [[(atom.k, 1)], []]}], logging.ERROR,
-     "[[{k,1}],[]]"),
+     "    label: {x,1}\n    k: 1"),
+    ([atom.error, [[(atom.a, 1)], [(atom.b, [])], 7]], logging.ERROR, "[[{a,1}],[{b,[]}],7]"),
     ([atom.unheard, b"of"], logging.INFO, "of"),
     ([atom.error, b"~p ~p", [atom.x]], logging.ERROR, "~p ~p [atom.x]"),
 ]  # fmt: skip
