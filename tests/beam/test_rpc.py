@@ -115,6 +115,7 @@ async def test_an_elixir_exception_in_python(elixir_: Any, py_node: Any) -> None
             assert (error.kind, error.exception, error.node) == ("error", name, where)
             assert error.message.startswith(message)
             assert str(error).startswith(f"{name} on {where}: {message}")
+            assert not str(error).endswith("\n")
             [note] = error.__notes__
             assert note.splitlines()[1].startswith(f"  {frame}")
             for key in (

@@ -44,11 +44,11 @@ class NoNet:
 class RpcPair:
     """``here`` and ``there``; the functions of module ``t`` are exposed on both."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hidden: bool = False) -> None:
         self.running: list[Any] = []
         self.here = self._services(HERE, 101)
         self.there = self._services(THERE, 102)
-        self.wire = Wire(self.here._runtime, self.there._runtime)
+        self.wire = Wire(self.here._runtime, self.there._runtime, hidden=hidden)
         self.wire.connect()
 
     def _services(self, name: Atom, creation: int) -> Services:
@@ -72,8 +72,8 @@ class RpcPair:
 
 
 @contextlib.asynccontextmanager
-async def rpc_pair() -> AsyncIterator[RpcPair]:
-    pair = RpcPair()
+async def rpc_pair(*, hidden: bool = False) -> AsyncIterator[RpcPair]:
+    pair = RpcPair(hidden=hidden)
     try:
         yield pair
     finally:

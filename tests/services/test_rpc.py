@@ -218,6 +218,12 @@ async def test_multicall(pair: RpcPair, rpc: Rpc) -> None:
         await rpc.multicall(None, "t", "echo", [object()])
 
 
+async def test_a_hidden_node_is_none_of_all() -> None:
+    async with rpc_pair(hidden=True) as pair:
+        assert await pair.here.rpc.multicall(None, "t", "echo", [1]) == ([[1]], [])
+        assert await pair.here.rpc.multicall([THERE], "t", "echo", [1]) == ([[1]], [])
+
+
 async def test_parallel_eval_and_pmap(pair: RpcPair, rpc: Rpc) -> None:
     expose(pair, "where", lambda *args: (self_().node, *args))
     calls: list[Any] = [("t", "where", [n]) for n in range(5)]
