@@ -67,7 +67,7 @@ ensure_rabbitmq() {
 
 # ensure_beam [for-tests]: there is an Erlang and an Elixir, and what else the tests ask of the
 # system: erlang-dev has the headers that the flags are compared with, iproute2 makes the network
-# namespaces, tshark reads the protocol independently.
+# namespaces, tmux is a terminal to type on, tshark reads the protocol independently.
 ensure_beam() {
     local missing=()
     command -v elixir >/dev/null && command -v mix >/dev/null || missing+=(elixir)
@@ -76,13 +76,16 @@ ensure_beam() {
     if command -v dpkg-query >/dev/null && [ "${1:-}" = for-tests ]; then
         find /usr/lib/erlang/lib -path '*/kernel-*/include/dist.hrl' 2>/dev/null | grep -q . ||
             missing+=(erlang-dev)
-        if ! command -v tshark >/dev/null; then
-            if as_root true; then
-                missing+=(tshark)
+        local tool
+        for tool in tmux tshark; do
+            if command -v "$tool" >/dev/null; then
+                continue
+            elif as_root true; then
+                missing+=("$tool")
             else
-                say "tshark is missing: a test is skipped. By hand: sudo apt-get install tshark"
+                say "$tool is missing: a test is skipped. By hand: sudo apt-get install $tool"
             fi
-        fi
+        done
     fi
     if [ "${#missing[@]}" -gt 0 ]; then
         need_packages "${missing[*]} missing" "${missing[@]}"

@@ -180,6 +180,7 @@ async def _node(options: Options, *, hidden: bool) -> AsyncGenerator[Node]:
         cookie=options.cookie,
         cookie_file=options.cookie_file,
         hidden=hidden,
+        shell=options.shell,
         # Nobody is to dial a node that only asks; the agreed port is that of those that serve.
         listen="127.0.0.1" if short else None,
         port=0 if short else None,

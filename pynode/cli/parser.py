@@ -29,6 +29,7 @@ class Options:
     manager: str = "manager"
     as_name: str | None = None
     hidden: bool = False
+    shell: bool = False
     message: str = ""
     node: str = ""
     host: str = "localhost"
@@ -177,6 +178,15 @@ def _hidden(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _shell(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shell",
+        action="store_true",
+        help="answer 'iex --remsh' and 'erl -remsh' with a Python prompt: whoever has the cookie "
+        "may then run any Python here",
+    )
+
+
 def _message(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("message", metavar="MESSAGE", help="the text; a UTF-8 binary over there")
 
@@ -208,7 +218,7 @@ COMMANDS: Final[dict[str, _Command]] = {
 Start a Publisher, register it in :global, and serve it until Ctrl-C or SIGTERM.
 
 The first line on stdout is 'ready NODE PID'.""",
-        (_name, _cookie, _connect, _manager, _hidden),
+        (_name, _cookie, _connect, _manager, _hidden, _shell),
         _hidden_has_peer,
     ),
     "subscriber": _Command(
@@ -220,7 +230,7 @@ SIGTERM.
 The first line on stdout is 'ready NODE PID', printed when the publisher knows the subscriber.
 Without a publisher of that name the command fails. When the publisher goes later, the command
 says so on stderr, waits for a new one of that name, and subscribes again.""",
-        (_name, _cookie, _connect, _manager, _as, _hidden),
+        (_name, _cookie, _connect, _manager, _as, _hidden, _shell),
         _has_peer,
     ),
     "publish": _Command(

@@ -43,7 +43,6 @@ class Terminal:
             "LC_ALL": "C.UTF-8",
         }
         self._server: subprocess.Popen[bytes] | None = None
-        self._seen = 0
 
     def __enter__(self) -> Self:
         assert TMUX is not None
@@ -81,7 +80,7 @@ class Terminal:
             return
         pane = self._query("#{pane_pid}", server)
         if pane.isdigit():
-            with_session(int(pane))
+            kill_session(int(pane))
         server.kill()
         server.wait()
 
@@ -125,21 +124,19 @@ class Terminal:
         """Return everything that was written, the lines that have scrolled away too."""
         return self._tmux("capture-pane", "-p", "-J", "-S", "-").rstrip()
 
-    def wait(self, pattern: str | re.Pattern[str], *, timeout: float = 40.0) -> str:
-        """Wait until the text after what was waited for last has ``pattern``; return the match.
+    def wait(
+        self, pattern: str | re.Pattern[str], *, count: int = 1, timeout: float = 40.0
+    ) -> None:
+        """Wait until ``pattern`` is to be seen ``count`` times, the lines scrolled away included.
 
-        A str is taken literally.
+        A str is a line of its own, whatever blanks stand behind.
         """
-        wanted = re.compile(re.escape(pattern)) if isinstance(pattern, str) else pattern
+        if isinstance(pattern, str):
+            pattern = re.compile(rf"^{re.escape(pattern)} *$", re.MULTILINE)
         deadline = time.monotonic() + timeout
-        while True:
-            text = self.screen()
-            found = wanted.search(text, min(self._seen, len(text)))
-            if found:
-                self._seen = found.end()
-                return found.group()
+        while len(pattern.findall(text := self.screen())) < count:
             if time.monotonic() > deadline:
-                raise AssertionError(f"no {wanted.pattern!r} after {timeout} s on:\n{text}")
+                raise AssertionError(f"no {pattern.pattern!r} after {timeout} s on:\n{text}")
             time.sleep(0.05)
 
     def wait_for_end(self, timeout: float = 40.0) -> None:
@@ -152,7 +149,7 @@ class Terminal:
             time.sleep(0.05)
 
 
-def with_session(leader: int) -> None:
+def kill_session(leader: int) -> None:
     """Kill the program of a pane, which leads a session, and what it has started."""
     for entry in os.listdir("/proc"):
         if not entry.isdigit():

@@ -16,8 +16,8 @@ def test_publisher_defaults() -> None:
 
 
 def test_every_option_of_subscriber() -> None:
-    line = "subscriber --name py --cookie c --connect a --connect b@h --manager m --as x --hidden"
-    assert parse(line.split()) == Options(
+    line = "subscriber --name py --cookie c --connect a --connect b@h --manager m --as x"
+    assert parse([*line.split(), "--hidden", "--shell"]) == Options(
         command="subscriber",
         name="py",
         cookie="c",
@@ -25,6 +25,7 @@ def test_every_option_of_subscriber() -> None:
         manager="m",
         as_name="x",
         hidden=True,
+        shell=True,
     )
 
 

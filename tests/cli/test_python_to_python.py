@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from pynode.dist.epmd import NORMAL_NODE, AliveRequest, NodeEntry, encode_request
+from pynode.terms import Atom, atom
 from pynode.testing import free_port
+from pynode.thread import NodeThread
 from tests.cli.conftest import Commands
 
 NODE1, NODE2 = "node1@localhost", "node2@localhost"
@@ -247,3 +249,13 @@ def test_without_epmd_on_an_agreed_port(pynode: Commands) -> None:
     pynode.ready(*PUBLISHER, **agreed)
     assert pynode.run("ping", NODE1, **agreed) == (0, "pong", "")
     assert pynode.run("publish", "a", "--connect", NODE1, **agreed).code == 0
+
+
+@pytest.mark.parametrize(("words", "answer"), [((), atom.error), (("--shell",), atom.module)])
+def test_the_shell_is_off_unless_it_is_asked_for(
+    pynode: Commands, words: tuple[str, ...], answer: Atom
+) -> None:
+    pynode.ready(*PUBLISHER, *words)
+    with NodeThread(lambda: pynode.cluster.py_node(hidden=True)) as node:
+        found = node.rpc.call(NODE1, "code", "ensure_loaded", [atom.shell])
+    assert found[0] == answer

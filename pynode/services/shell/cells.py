@@ -10,6 +10,7 @@ import ast
 import codeop
 import inspect
 import linecache
+import os
 import traceback
 import warnings
 from pathlib import Path
@@ -24,16 +25,8 @@ __all__ = ["SHOW", "SHOW_LATER", "Cell", "Compiler", "error_text", "syntax_error
 SHOW: Final = "<show>"
 SHOW_LATER: Final = "<show later>"
 
-_PACKAGE: Final = Path(pynode.__file__).parent
-#: What stands between a cell and what it has called: not of interest in a traceback.
-_OWN: Final = tuple(
-    str(_PACKAGE.joinpath(*parts))
-    for parts in (
-        ("process", "blocking.py"),
-        ("process", "current.py"),
-        ("services", "shell"),
-    )
-)
+#: Where the frames are that stand between a cell and what has gone wrong.
+_PACKAGE: Final = str(Path(pynode.__file__).parent) + os.sep
 
 
 class Cell(NamedTuple):
@@ -129,7 +122,7 @@ class _Show(ast.NodeTransformer):
 
 
 def error_text(error: BaseException) -> str:
-    """Return the traceback of an error of a cell, from the cell on; syntax errors without one."""
+    """Return the traceback of an error of a cell, without the frames of this package."""
     try:
         shown = traceback.TracebackException.from_exception(error, compact=True)
         _trim(shown, set())
@@ -147,7 +140,7 @@ def _trim(shown: traceback.TracebackException, seen: set[int]) -> None:
     if id(shown) in seen:
         return
     seen.add(id(shown))
-    kept = [frame for frame in shown.stack if not frame.filename.startswith(_OWN)]
+    kept = [frame for frame in shown.stack if not frame.filename.startswith(_PACKAGE)]
     shown.stack = traceback.StackSummary.from_list(kept)
     for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
         if other is not None:

@@ -6,15 +6,14 @@ import builtins
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from pynode import terms
 from pynode.behaviours import clients
-from pynode.errors import DeviceError, Exit
+from pynode.errors import Exit
 from pynode.process import current
-from pynode.services.io import client
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
@@ -46,7 +45,6 @@ _FROM_PROCESS: Final = (
     "unalias",
     "unlink",
     "unregister",
-    "wait",
     "whereis",
 )
 _FROM_CLIENTS: Final = ("call", "cast", "multi_call", "abcast")
@@ -84,6 +82,7 @@ def namespace(process: Process, terminal: Terminal, own: Mapping[str, Any]) -> d
         "on_loop": on_loop,
         "pynode": sys.modules["pynode"],
         "quit": _Leave("quit"),
+        "wait": wait,
     }
     for module, wanted in (
         (current, _FROM_PROCESS),
@@ -103,6 +102,25 @@ def on_loop(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return current.act(lambda _: function(*args, **kwargs))
 
 
+def wait(awaitable: Awaitable[Any]) -> Any:
+    """Await ``awaitable`` on the loop, from a cell without ``await``, and return its result."""
+    if _is_loop():
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+        raise RuntimeError("this runs on the loop, which must not wait for itself: write await")
+
+    async def guarded() -> tuple[Any, BaseException | None]:
+        try:
+            return await awaitable, None
+        except (KeyboardInterrupt, SystemExit) as error:  # out of a task these end the loop
+            return None, error
+
+    result, error = current.wait(guarded())
+    if error is not None:
+        raise error
+    return result
+
+
 def flush(process: Process) -> None:
     """Show the messages that are waiting for the shell's process, and drop them."""
 
@@ -113,7 +131,7 @@ def flush(process: Process) -> None:
                 found.append(await process.receive(timeout=0))
         return found
 
-    for message in current.wait(take()):
+    for message in wait(take()):
         print(repr(message))
 
 
@@ -200,18 +218,3 @@ def _input(terminal: Terminal, prompt: object = "") -> str:
     if not line:
         raise EOFError
     return line.removesuffix("\n")
-
-
-async def read_line(process: Process, device: Any, prompt: str) -> str:
-    """Read a line for a cell; ``""`` at the end of the input.
-
-    Raises:
-        KeyboardInterrupt: the client's user does not want to answer.
-    """
-    try:
-        line = await client.get_line(process, device, prompt)
-    except DeviceError as error:
-        if error.reason == terms.Atom("interrupted"):
-            raise KeyboardInterrupt from None
-        raise
-    return line if isinstance(line, str) else ""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from pynode.errors import PynodeError
+from pynode.errors import DeviceError, ProcessDead, PynodeError
 from pynode.services.io import client
 from pynode.terms import atom
 
@@ -135,7 +135,14 @@ class Output:
             self._armed = bool(taken)
             return "".join(taken)
 
-    def _sent(self, slot: Any) -> None:
+    def _sent(self, slot: CallSlot) -> None:
         self._slot = None
+        try:
+            slot.result()
+        except DeviceError as error:
+            if error.down is not None:  # nobody is there; what else went wrong is for this piece
+                self.close()
+        except (RuntimeError, ProcessDead):
+            self.close()
         # In a turn of its own: a device on this node may answer at once, and again.
         self._loop.call_soon(self._send)

@@ -10,6 +10,7 @@ Source: group.erl of OTP 25, 27 and 29; ``IEx.Server``.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from contextlib import suppress
@@ -22,7 +23,7 @@ from pynode.services.io import client
 from pynode.terms import Atom, Pid, atom
 
 from .evaluator import Evaluator
-from .names import namespace, read_line
+from .names import namespace
 from .output import Output
 from .streams import ROUTING, Terminal, terminal
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from .service import Shell
 
 __all__ = ["Session"]
+
+_log = logging.getLogger("pynode.services")
 
 _EXIT: Final = Atom("EXIT")
 _DOWN: Final = Atom("DOWN")
@@ -74,6 +77,7 @@ class Session:
         title = f"shell {process.pid.id}"
         self._evaluator = Evaluator(process, self._output, self.names, title)
         self._shell.sessions.append(self)
+        _log.info("a shell for %s begins: %r", self.leader.node, process)
         ROUTING.begin()
         ref = self._runtime.monitor(process, self.leader)
         loop = self._runtime.loop
@@ -90,6 +94,7 @@ class Session:
             control.cancel()
             reading.cancel()
             await asyncio.wait({control, reading})
+            _log.info("the shell for %s is over: %r", self.leader.node, process)
         for task in (control, reading):
             if not task.cancelled():
                 task.result()  # a fault of ours ends the process with its traceback
@@ -118,10 +123,10 @@ class Session:
     async def _read_eval_print(self) -> None:
         with suppress(DeviceError, NodeDown, ProcessDead):  # the terminal, or this process, is gone
             await self._greet()
-            await self._repeat()
-            await self._output.drain()
-            if self._halts:
-                self._halt_client()
+            if await self._repeat():
+                await self._output.drain()
+                if self._halts:
+                    self._halt_client()
 
     async def _greet(self) -> None:
         """Do what an iex waits for, and say who is here."""
@@ -136,8 +141,8 @@ class Session:
             "await works here; exit() ends the shell, not the node.\n"
         )
 
-    async def _repeat(self) -> None:
-        """Evaluate cell after cell, until the end of the input or an exit."""
+    async def _repeat(self) -> bool:
+        """Evaluate cell after cell, until the user leaves, or (False) cannot be read from."""
         name = self._runtime.node_name
         lines: list[str] = []
         failures = 0
@@ -148,11 +153,11 @@ class Session:
                 line = await client.get_line(self._process, self.leader, prompt)
             except DeviceError as error:
                 if error.reason == _TERMINATED:
-                    return
+                    return False
                 if error.reason != _INTERRUPTED:
                     failures += 1
                     if failures == _FAILURES:
-                        return
+                        return False
                     self._output.write(f"{error}\n")
                 else:
                     self._output.write("KeyboardInterrupt\n")
@@ -160,13 +165,15 @@ class Session:
                 continue
             failures = 0
             if not isinstance(line, str):
-                return
+                return True
             lines.append(line.rstrip("\r\n"))
             try:
                 if not await self._evaluator.run("\n".join(lines)):
                     lines.clear()
             except SystemExit:
-                return
+                if not self._halts:
+                    self._output.write("To leave this terminal: Ctrl-G, and q.\n")
+                return True
 
     def _halt_client(self) -> None:
         """End the client's node, which was started for this shell, as its end of input would."""
@@ -186,8 +193,18 @@ class Session:
                 "read it in a cell of its own first"
             )
 
-        async def ask() -> str:
+        async def ask() -> str | Atom:
             await self._output.drain()
-            return await read_line(self._process, self.leader, prompt)
+            try:
+                return await client.get_line(self._process, self.leader, prompt)
+            except DeviceError as error:
+                if error.reason == _INTERRUPTED:
+                    return _INTERRUPTED
+                raise
 
-        return current.wait(ask())
+        line = current.wait(ask())
+        if isinstance(line, str):
+            return line
+        if line == _INTERRUPTED:
+            raise KeyboardInterrupt
+        return ""
