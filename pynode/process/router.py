@@ -71,17 +71,20 @@ class Router:
         self.outbound: Outbound | None = None
 
     def encode(self, node: Atom, term: Any) -> bytes:
-        """Encode a payload for ``node``; native records only where it has agreed to them.
+        """Encode a payload for ``node``; what older nodes refuse only where it is a new one.
 
-        Before there is a connection nothing is agreed.
+        That are native records, and a map whose keys differ in 0.0 and -0.0 (one term before OTP
+        27); a node that has agreed to records (OTP 29) takes both.  Before there is a connection
+        nothing is agreed.
 
         Raises:
             EncodeError: ``term`` has no external form there.
         """
+        limits = self._runtime.limits
         try:
-            return encode_payload(term)
-        except EncodeError:
-            encoded = encode_payload(term, records=True)
+            return encode_payload(term, limits=limits)
+        except EncodeError as error:
+            encoded = encode_payload(term, records=True, limits=limits)
             flags = self.agreed_flags(node)
             if flags & _NATIVE_RECORDS:
                 return encoded
@@ -90,7 +93,7 @@ class Router:
                 if flags
                 else f"no connection to {node} agrees to native records yet; connect first"
             )
-            raise EncodeError(problem) from None
+            raise EncodeError(f"{error}: {problem}") from None
 
     def agreed_flags(self, node: Atom) -> int:
         """Return the flags of the connection to ``node``; 0 where there is none."""

@@ -11,7 +11,7 @@ import pytest
 
 from pynode.config import Limits
 from pynode.errors import DecodeError, EncodeError
-from pynode.etf import decode, encode
+from pynode.etf import decode, encode, encode_payload
 from pynode.terms import ImproperList, OpaqueFun, Pid, Record, TermMap, atom, identical
 
 DEPTH = Limits().depth
@@ -56,6 +56,29 @@ def test_depth_at_the_limit_and_beyond(kind: str) -> None:
         encode(beyond)
     with pytest.raises(DecodeError, match="depth"):
         decode(wire, limits=Limits(depth=DEPTH - 1))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 5, DEPTH + 1000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_depth_of_encoding_is_that_of_the_limits(kind: str, depth: int) -> None:
+    limits = Limits(depth=depth)
+    wire = encode(nested(kind, depth), limits=limits)
+    assert encode_payload(nested(kind, depth), records=True, limits=limits) == wire[1:]
+    assert encode(decode(wire, limits=limits), limits=limits) == wire
+    with pytest.raises(EncodeError, match=f"deeper than {depth}$"):
+        encode(nested(kind, depth + 1), limits=limits)
+    with pytest.raises(EncodeError, match=f"deeper than {depth}$"):
+        encode_payload(nested(kind, depth + 1), records=True, limits=limits)
+
+
+@pytest.mark.parametrize("numbers", [[300], [1.5], [1] * 70_000])
+def test_a_list_of_numbers_counts_as_a_list(numbers: list[Any]) -> None:
+    assert encode([b"k", numbers[:1]], limits=Limits(depth=2))
+    wire = encode([numbers], limits=Limits(depth=2))
+    with pytest.raises(EncodeError, match="deeper"):
+        encode([numbers], limits=Limits(depth=1))
+    with pytest.raises(DecodeError, match="depth"):
+        decode(wire, limits=Limits(depth=1))
 
 
 def test_maps_as_keys_of_keys() -> None:
@@ -167,6 +190,7 @@ def test_integers_longer_than_python_prints(term: Any) -> None:
     assert decode(encode(term)) == term
 
 
+@pytest.mark.parametrize("codec", ["pure"], indirect=True)
 def test_memory_of_atoms_is_bounded() -> None:
     from pynode.etf import _pure_decoder as decoder
 

@@ -155,6 +155,36 @@ def test_a_term_map_where_it_will_not(term: TermMap) -> None:
     assert found == term
 
 
+ZEROS: list[Any] = [
+    TermMap([(0.0, 1), (-0.0, 2)]),
+    [{1: TermMap([((0.0, b"x"), 1), ((-0.0, b"x"), 2)])}],
+    TermMap([({0.0: 1}, 1), ({-0.0: 1}, 2)]),
+    TermMap([([ImproperList([0.0], -0.0)], 1), ([ImproperList([-0.0], -0.0)], 2)]),
+]
+
+
+@pytest.mark.parametrize("term", ZEROS)
+def test_keys_that_are_one_before_otp_27_go_only_to_new_nodes(term: Any) -> None:
+    with pytest.raises(EncodeError, match=r"0\.0 and -0\.0"):
+        encode_payload(term)
+    assert identical(decode(b"\x83" + encode_payload(term, records=True)), term)
+    assert identical(decode(encode(term)), term)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        TermMap([(0.0, -0.0), (1, [-0.0])]),
+        TermMap([(-0.0, 1), ([], 2)]),
+        TermMap([(-0.0, 1), (0, 2)]),
+        TermMap([([0.0, -0.0], 1), ([0.0, 1], 2)]),
+        {-0.0: 0.0},
+    ],
+)
+def test_zeros_that_are_no_such_keys(term: Any) -> None:
+    assert identical(decode(b"\x83" + encode_payload(term)), term)
+
+
 def test_small_lists_inside_funs_keep_their_sizes_right() -> None:
     pid = Pid(NODE, 1, 0, 1)
     inner = OpaqueFun("m", 1, 0, b"u" * 16, 0, 1, pid, [[b"x" * 100], 5])
