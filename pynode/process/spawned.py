@@ -46,7 +46,12 @@ _BADFUN: Final = Atom("badfun")
 _NOCATCH: Final = Atom("nocatch")
 _REFUSED: Final = Atom("closure_refused")
 _LOGGER_PROXY: Final = Atom("logger_proxy")
-_OWN_MODULES: Final = (__name__, "pynode.process.process", "pynode.process.blocking")
+_OWN_MODULES: Final = (
+    __name__,
+    "pynode.process.process",
+    "pynode.process.blocking",
+    "asyncio.futures",
+)
 _FORMAT: Final = [ord(c) for c in "Error in process ~p on node ~p with exit value:~n~p~n"]
 
 
