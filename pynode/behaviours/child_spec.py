@@ -23,7 +23,7 @@ from pynode.behaviours.words import INFINITY, UNDEFINED
 from pynode.errors import PynodeError
 from pynode.process.names import as_atom
 from pynode.shown import shown
-from pynode.terms import Atom, TermMap
+from pynode.terms import Atom, TermMap, copy_term
 
 __all__ = ["BadSpec", "ChildSpec", "Mfa", "Starter", "child_spec", "from_term", "problem_of"]
 
@@ -141,7 +141,7 @@ class ChildSpec:
         self.start_timeout = start_timeout
         if id is None:
             id = name if isinstance(name, str | Atom) else _name_of(target)
-        self.id = Atom(id) if isinstance(id, str) else id
+        self.id = Atom(id) if isinstance(id, str) else copy_term(id)
         problem = problem_of(self)
         if problem is not None:
             raise ValueError(f"not a child specification: {shown(problem)!r}")

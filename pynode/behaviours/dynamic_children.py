@@ -9,14 +9,15 @@ Source: stdlib's ``supervisor``, Elixir's ``DynamicSupervisor`` (1.14 to 1.20).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours.child_spec import BRUTAL_KILL, BadSpec, ChildSpec, child_spec, from_fields
 from pynode.behaviours.static_children import counts, entry, specs_of, started
 from pynode.behaviours.supervised import Child, is_expected, is_orderly, launch, wait_for_end
-from pynode.behaviours.words import ERROR, IGNORE, KILL, OK, SHUTDOWN, UNDEFINED
-from pynode.errors import StartError, Stop
+from pynode.behaviours.words import ERROR, EXIT, IGNORE, KILL, NOPROC, OK, SHUTDOWN, UNDEFINED
+from pynode.errors import CallExit, StartError, Stop
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class DynamicChildren:
     async def _end_all(self, children: list[Child]) -> None:
         running = [child for child in children if child.is_running]
         wrong = await _shut_down_all(self._tree.process, running)
-        reports = self._tree.reports
+        reports = self._tree._reports
         if not self.together:
             for child, reason in wrong:
                 reports.error("shutdown_error", reason, child)
@@ -95,7 +96,7 @@ class DynamicChildren:
         if child is None or child.restarting:
             return
         if child.spec.restart == "permanent" or not is_orderly(reason):
-            self._tree.reports.error("child_terminated", reason, child)
+            self._tree._reports.error("child_terminated", reason, child)
             if not child.is_temporary:
                 await self.restart(pid, child)
                 return
@@ -114,16 +115,16 @@ class DynamicChildren:
             Stop: too many restarts.
         """
         tree = self._tree
-        if not tree.intensity.add():
-            tree.reports.error("shutdown", _TOO_MANY, child)
+        if not tree._intensity.add():
+            tree._reports.error("shutdown", _TOO_MANY, child)
             del self._children[pid]
             raise Stop(SHUTDOWN)
         try:
             await self._add(child)
         except StartError as error:
             child.restarting = True
-            tree.reports.error("start_error", error.reason, child)
-            tree.ask_again(pid)
+            tree._reports.error("start_error", error.reason, child)
+            tree._ask_again(pid)
         else:
             child.restarting = False
             del self._children[pid]
@@ -198,7 +199,7 @@ class SimpleChildren(DynamicChildren):
         """``ok``, also of a process that has ended; or ``{error, _}``."""
         if type(pid) is not Pid:
             return _SIMPLE
-        if pid not in self._children and self._tree.is_dead(pid):
+        if pid not in self._children and self._tree._is_dead(pid):
             return OK
         return await super().terminate_child(pid)
 
@@ -301,15 +302,44 @@ async def _shut_down_all(process: Process, children: list[Child]) -> list[tuple[
             for seconds, pids in in_time.items()
         ]
         for child, slot in waiting:
-            reason = await wait_for_end(process, child.pid, slot)  # type: ignore[arg-type]
+            reason = await _end_of(process, child, slot)
             if not is_expected(child.spec, reason):
                 wrong.append((child, reason))
+        await _forget_exits(process, {child.pid for child, _ in waiting})
     finally:
         for timer in timers:
             timer.cancel()
         for _, slot in waiting:
             slot.close()
     return wrong
+
+
+async def _end_of(process: Process, child: Child, slot: Any) -> Any:
+    """Return the reason with which a child has ended; an EXIT of it may still be there."""
+    try:
+        await slot
+    except CallExit as down:
+        if down.reason != NOPROC:
+            return down.reason
+    return await wait_for_end(process, child.pid, slot)  # type: ignore[arg-type]
+
+
+async def _forget_exits(process: Process, pids: set[Pid | None]) -> None:
+    """Take the EXITs of these out of the mailbox, all in one go."""
+    for pid in pids:
+        if pid is not None:
+            process.runtime.unlink(process, pid)
+    with suppress(TimeoutError):
+        while True:
+            await process.receive(
+                lambda message: (
+                    type(message) is tuple
+                    and len(message) == 3
+                    and message[0] == EXIT
+                    and message[1] in pids
+                ),
+                timeout=0,
+            )
 
 
 def _kill(process: Process, pids: Iterable[Pid]) -> None:

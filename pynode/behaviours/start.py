@@ -69,9 +69,10 @@ async def start(
     try:
         await waiting
     except (asyncio.CancelledError, TimeoutError) as error:
-        if link_to is not None:
-            runtime.unlink(process, link_to)
-        runtime.exit(process, process.pid, KILL)
+        if process.alive:  # not if the one that was starting it has taken it along
+            if link_to is not None:
+                runtime.unlink(process, link_to)
+            runtime.exit(process, process.pid, KILL)
         if isinstance(error, TimeoutError):
             raise StartError(TIMEOUT) from None
         raise

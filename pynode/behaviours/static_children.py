@@ -132,7 +132,7 @@ class StaticChildren:
             try:
                 await self._start_one(child)
             except StartError as error:
-                self._tree.reports.error("start_error", error.reason, child)
+                self._tree._reports.error("start_error", error.reason, child)
                 return child, error.reason
             if child.pid is None and child.is_temporary:
                 del self._by_id[child.id]
@@ -143,7 +143,7 @@ class StaticChildren:
         pid, info = await launch(self._tree.process, child.spec)
         child.pid, child.restarting = pid, False
         if pid is not None:
-            self._tree.reports.progress(child, asked=asked)
+            self._tree._reports.progress(child, asked=asked)
         return info
 
     async def _end_all(self, children: list[Child]) -> None:
@@ -158,7 +158,7 @@ class StaticChildren:
         if child.is_running:
             reason = await shut_down(self._tree.process, child)
             if reason is not None:
-                self._tree.reports.error("shutdown_error", reason, child)
+                self._tree._reports.error("shutdown_error", reason, child)
 
     def _ended(self, child: Child) -> None:
         """Forget the process of a child, and a temporary child altogether."""
@@ -180,7 +180,7 @@ class StaticChildren:
         else:
             return
         if child.spec.restart == "permanent" or not is_orderly(reason):
-            self._tree.reports.error("child_terminated", reason, child)
+            self._tree._reports.error("child_terminated", reason, child)
             if not child.is_temporary:
                 await self.restart(child)
                 return
@@ -209,14 +209,14 @@ class StaticChildren:
             Stop: too many restarts.
         """
         tree = self._tree
-        if not tree.intensity.add():
-            tree.reports.error("shutdown", _TOO_MANY, child)
+        if not tree._intensity.add():
+            tree._reports.error("shutdown", _TOO_MANY, child)
             self._ended(child)
             raise Stop(SHUTDOWN)
         failed = await _STRATEGIES[tree.strategy](self, child)
         if failed is not None:
             failed.restarting = True
-            tree.ask_again(failed.id)
+            tree._ask_again(failed.id)
 
     async def _one_for_one(self, child: Child) -> Child | None:
         failed = await self._start_all([child])
@@ -314,7 +314,7 @@ class StaticChildren:
         """``[{specs, N}, {active, N}, {supervisors, N}, {workers, N}]``."""
         children = self._all()
         supervisors = sum(child.spec.type == "supervisor" for child in children)
-        is_alive = self._tree.is_alive
+        is_alive = self._tree._is_alive
         active = sum(child.is_running and is_alive(child.pid) for child in children)
         return counts(len(children), active, supervisors, len(children) - supervisors)
 

@@ -190,8 +190,9 @@ async def _function(process: Process, function: Any, args: Iterable[Any], spec: 
     try:
         await give_name(child, name)
     except BaseException:
-        runtime.unlink(process, child.pid)
-        runtime.exit(process, child.pid, KILL)
+        if process.alive:
+            runtime.unlink(process, child.pid)
+            runtime.exit(process, child.pid, KILL)
         raise
     ready.set_result(None)
     return child.pid
@@ -391,7 +392,7 @@ class Intensity:
 
 
 class Reports:
-    """What supervisor reports, one log record each, with its terms as ``record.report``."""
+    """What supervisor reports, one log record each, its facts as the dict ``record.report``."""
 
     __slots__ = ("name",)
 
@@ -402,12 +403,13 @@ class Reports:
     def error(self, context: str, reason: Any, child: Child, pids: list[Pid] | None = None) -> None:
         """Report ``start_error``, ``child_terminated``, ``shutdown_error`` or ``shutdown``."""
         offender = _offender(child, pids)
-        report = [
-            (Atom("supervisor"), self.name),
-            (Atom("errorContext"), Atom(context)),
-            (Atom("reason"), reason),
-            (Atom("offender"), offender),
-        ]
+        report = {
+            "label": (Atom("supervisor"), Atom(context)),
+            "supervisor": self.name,
+            "errorContext": Atom(context),
+            "reason": reason,
+            "offender": offender,
+        }
         _log.error(
             "supervisor %r: %s: %r, of %s",
             shown(self.name),
@@ -422,7 +424,11 @@ class Reports:
         level = logging.DEBUG if asked else logging.INFO
         if _log.isEnabledFor(level):
             offender = _offender(child, None)
-            report = [(Atom("supervisor"), self.name), (Atom("started"), offender)]
+            report = {
+                "label": (Atom("supervisor"), Atom("progress")),
+                "supervisor": self.name,
+                "started": offender,
+            }
             _log.log(
                 level,
                 "supervisor %r started %s",
@@ -432,19 +438,18 @@ class Reports:
             )
 
 
-def _offender(child: Child, pids: list[Pid] | None) -> list[Any]:
+def _offender(child: Child, pids: list[Pid] | None) -> dict[str, Any]:
     spec = child.spec
-    who = (Atom("pid"), child.pid_term()) if pids is None else (Atom("nb_children"), len(pids))
-    return [
-        who,
-        (Atom("id"), term_or_repr(spec.id)),
-        (Atom("mfargs"), spec.start_term(child.extra)),
-        (Atom("restart_type"), Atom(spec.restart)),
-        (Atom("significant"), spec.significant),
-        (Atom("shutdown"), spec.shutdown_term()),
-        (Atom("child_type"), Atom(spec.type)),
-    ]
+    who = {"pid": child.pid_term()} if pids is None else {"nb_children": len(pids)}
+    return who | {
+        "id": term_or_repr(spec.id),
+        "mfargs": spec.start_term(child.extra),
+        "restart_type": Atom(spec.restart),
+        "significant": spec.significant,
+        "shutdown": spec.shutdown_term(),
+        "child_type": Atom(spec.type),
+    }
 
 
-def _text(offender: list[Any]) -> str:
-    return ", ".join(f"{key} {shown(value)!r}" for key, value in offender[:3])
+def _text(offender: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {shown(offender[key])!r}" for key in list(offender)[:3])

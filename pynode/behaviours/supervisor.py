@@ -22,8 +22,9 @@ requests, from this node and from others (``supervisor:which_children({tree, Nod
 When it ends (its parent's exit, ``stop``, too many restarts, the stop of the node) it ends its
 children first, in the reverse order of their start, each within its ``shutdown``.
 
-What goes wrong is reported as OTP does, one record of ``pynode.process`` each, with the terms of
-the report as the record's attribute ``report``.
+What goes wrong is reported as OTP does, one record of ``pynode.process`` each, with the facts of
+the report as the record's attribute ``report``, a dict: ``label``, ``supervisor``,
+``errorContext``, ``reason``, ``offender``.
 
 Source: stdlib's ``supervisor`` (25, 27, 29), Elixir's ``Supervisor``, ``DynamicSupervisor``.
 """
@@ -42,7 +43,7 @@ from pynode.behaviours.gen_server import GenServer, ServerBody
 from pynode.behaviours.static_children import StaticChildren
 from pynode.behaviours.supervised import Intensity, Reports, may_run
 from pynode.behaviours.values import term_or_repr
-from pynode.behaviours.words import ERROR, EXIT, GEN_CAST, GLOBAL, INITIAL_CALL, VIA
+from pynode.behaviours.words import ERROR, EXIT, GEN_CAST, GLOBAL, VIA
 from pynode.errors import FunctionClause, Stop
 from pynode.shown import shown
 from pynode.terms import Atom, Pid, Reference, TermMap, charlist
@@ -84,8 +85,8 @@ class Tree(GenServer, module="supervisor"):
     auto_shutdown: str = "never"
 
     #: Set by the start.
-    reports: Reports
-    intensity: Intensity
+    _reports: Reports
+    _intensity: Intensity
     _kids: Any
 
     def __init_subclass__(
@@ -128,30 +129,30 @@ class Tree(GenServer, module="supervisor"):
     # ----------------------------------------------------------------- for the children
 
     @property
-    def body(self) -> SupervisorBody:
+    def _loop(self) -> SupervisorBody:
         """The loop of this supervisor."""
         body = self._body
         assert isinstance(body, SupervisorBody)  # noqa: S101
         return body
 
-    def is_alive(self, pid: Pid | None) -> bool:
+    def _is_alive(self, pid: Pid | None) -> bool:
         """Return whether a child's process lives, as far as this node knows."""
         runtime = self.process.runtime
         if pid is None:
             return False
         return runtime.local(pid) is not None if runtime.is_own(pid) else True
 
-    def is_dead(self, pid: Pid) -> bool:
+    def _is_dead(self, pid: Pid) -> bool:
         """Return whether ``pid`` is a process of this node that has ended."""
         runtime = self.process.runtime
         return runtime.is_own(pid) and runtime.local(pid) is None
 
-    def ask_again(self, key: Any) -> None:
+    def _ask_again(self, key: Any) -> None:
         """Have a restart tried again after the messages that are there already."""
         process = self.process
-        process.runtime.put(process, (GEN_CAST, (_TRY_AGAIN, self.body.tag, key)))
+        process.runtime.put(process, (GEN_CAST, (_TRY_AGAIN, self._loop.tag, key)))
 
-    def wards(self) -> list[Pid]:
+    def _wards(self) -> list[Pid]:
         """Return the pids of the live children."""
         kids = getattr(self, "_kids", None)
         return [] if kids is None else kids.wards()
@@ -183,15 +184,15 @@ class Tree(GenServer, module="supervisor"):
     def _make_kids(self) -> Any:
         raise NotImplementedError
 
-    async def supervise(self, children: Any) -> None:
+    async def _supervise(self, children: Any) -> None:
         """Begin, with what ``init`` returned."""
         raise NotImplementedError
 
-    def prepare(self) -> None:
+    def _prepare(self) -> None:
         """Make what the children need, from what ``init`` left in the attributes."""
         self._checked_flags()
-        self.reports = Reports(self._report_name())
-        self.intensity = Intensity(self.max_restarts, self.max_seconds)
+        self._reports = Reports(self._report_name())
+        self._intensity = Intensity(self.max_restarts, self.max_seconds)
 
     def _report_name(self) -> Any:
         name = self._body.name
@@ -222,13 +223,13 @@ class Tree(GenServer, module="supervisor"):
     def _lent(self, argument: Any) -> Any:
         """Return what a client of this node has left here instead of sending it."""
         if type(argument) is Reference:
-            return self.body.lent.pop(argument, argument)
+            return self._loop.lent.pop(argument, argument)
         return argument
 
     def _may_start(self, asker: Pid, given: Any) -> bool:
         """Ask policy whether the node of ``asker`` may have this child started."""
         mfa = self._named_start(given)
-        return mfa is None or self.may_run(asker, *mfa)
+        return mfa is None or self._may_run(asker, *mfa)
 
     def _named_start(self, given: Any) -> tuple[Any, Any, int] | None:
         """Return the function that a given child names, with its arity."""
@@ -242,14 +243,14 @@ class Tree(GenServer, module="supervisor"):
             return start[0], start[1], len(start[2])
         return None
 
-    def may_run(self, asker: Pid, module: Any, function: Any, arity: int) -> bool:
+    def _may_run(self, asker: Pid, module: Any, function: Any, arity: int) -> bool:
         """Ask policy as about a spawn of ``module:function/arity`` by the node of ``asker``."""
         return may_run(self.process.runtime, asker, (module, function, arity))
 
     async def handle_cast(self, request: Any) -> None:
         """Take one's own reminder of a restart."""
         match request:
-            case (word, tag, key) if word == _TRY_AGAIN and tag == self.body.tag:
+            case (word, tag, key) if word == _TRY_AGAIN and tag == self._loop.tag:
                 await self._kids.try_again(key)
             case _:
                 raise FunctionClause(request)
@@ -340,20 +341,20 @@ class Supervisor(Tree, module="Elixir.Supervisor.Default"):
             (self.auto_shutdown in AUTO_SHUTDOWNS, "auto_shutdown", self.auto_shutdown),
         ]
 
-    def prepare(self) -> None:
+    def _prepare(self) -> None:
         """Check the options, and make what the children need.
 
         Raises:
             Stop: ``{supervisor_data, _}``.
         """
-        super().prepare()
+        super()._prepare()
         is_simple = self.strategy == "simple_one_for_one"
         if is_simple and self.auto_shutdown != "never":
             options = [(Atom(name), Atom(getattr(self, name))) for name in _COMBINED]
             raise Stop((Atom("supervisor_data"), (Atom("bad_combination"), options)))
         self._kids = SimpleChildren(self) if is_simple else StaticChildren(self)
 
-    async def supervise(self, children: Any) -> None:
+    async def _supervise(self, children: Any) -> None:
         """Start the children.
 
         Raises:
@@ -362,7 +363,7 @@ class Supervisor(Tree, module="Elixir.Supervisor.Default"):
         if isinstance(children, str | bytes | dict) or not hasattr(children, "__iter__"):
             returned = term_or_repr(children)
             raise Stop((Atom("bad_return"), (self._module, Atom("init"), returned)))
-        self.prepare()
+        self._prepare()
         await self._kids.start(children)
 
     async def code_change(self, old_version: Any, extra: Any) -> None:
@@ -371,12 +372,12 @@ class Supervisor(Tree, module="Elixir.Supervisor.Default"):
         Raises:
             BadSpec: a spec is none.
         """
-        args, kwargs = self.body.arguments
+        args, kwargs = self._loop.arguments
         children = self.init(*args, **kwargs)
         if inspect.isawaitable(children):
             children = await children
         self._checked_flags()
-        self.intensity.limit, self.intensity.period = self.max_restarts, self.max_seconds
+        self._intensity.limit, self._intensity.period = self.max_restarts, self.max_seconds
         self._kids.replace_specs(children)
 
 
@@ -429,13 +430,13 @@ class DynamicSupervisor(Tree, module="Elixir.DynamicSupervisor"):
             (isinstance(extra, list | tuple), "extra_arguments", extra),
         ]
 
-    async def supervise(self, children: Any) -> None:
+    async def _supervise(self, children: Any) -> None:
         """Begin, without children.
 
         Raises:
             Stop: ``{supervisor_data, _}``.
         """
-        self.prepare()
+        self._prepare()
         self._kids = OwnSpecs(self)
 
     async def handle_cast(self, request: Any) -> None:
@@ -481,16 +482,15 @@ class SupervisorBody(ServerBody):
         children = self.instance.init(*args, **kwargs)
         if inspect.isawaitable(children):
             children = await children
-        await self.tree.supervise(children)
+        await self.tree._supervise(children)
 
     def wards(self) -> list[Pid]:
         """Return who is ended by this process, and in its order, when the node stops."""
-        return self.tree.wards()
+        return self.tree._wards()
 
-    def dictionary(self) -> dict[Any, Any]:
-        """Return the process dictionary; ``'$initial_call'`` says that this is a supervisor."""
-        initial = (_SUPERVISOR, self.callback_module(), 1)
-        return super().dictionary() | {INITIAL_CALL: initial}
+    def initial_call(self) -> tuple[Atom, Atom, int]:
+        """Return ``{supervisor, Module, 1}``, by which supervisors are told from other servers."""
+        return (_SUPERVISOR, self.callback_module(), 1)
 
     def system_status(self, suspended: bool) -> Any:
         """Return gen_server's, with what ``supervisor:get_callback_module/1`` looks for."""

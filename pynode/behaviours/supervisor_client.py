@@ -16,8 +16,8 @@ from pynode.behaviours import gen
 from pynode.behaviours.child_spec import BadSpec, ChildSpec, Mfa, child_spec
 from pynode.behaviours.names import ServerRef, find
 from pynode.behaviours.supervisor import SupervisorBody
-from pynode.behaviours.words import ALREADY_STARTED, ERROR, IGNORE, NOPROC, OK, UNDEFINED
-from pynode.errors import AlreadyStarted, ChildError, NoProcess, StartError
+from pynode.behaviours.words import ALREADY_STARTED, ERROR, IGNORE, NOPROC, OK
+from pynode.errors import AlreadyStarted, ChildError, NoProcess, StartError, StartIgnored
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
@@ -66,14 +66,15 @@ class ChildCounts(NamedTuple):
     workers: int
 
 
-async def start_child(process: Process, supervisor: ServerRef, child: Any) -> Pid | None:
-    """Start one more child of a supervisor, and return its pid; None if it declines.
+async def start_child(process: Process, supervisor: ServerRef, child: Any) -> Pid:
+    """Start one more child of a supervisor, and return its pid.
 
     Args:
         child: a :class:`ChildSpec`, a class, ``(class, argument, ...)``, a map of Erlang's.
 
     Raises:
         AlreadyStarted: a child of that id runs, or a process of that name.
+        StartIgnored: it declines; its spec is kept where it has an id and is not temporary.
         StartError: it did not start, or its spec is none; ``already_present``, ``max_children``.
         TypeError: a Python class or function for a supervisor of another node.
     """
@@ -84,7 +85,7 @@ async def start_child(process: Process, supervisor: ServerRef, child: Any) -> Pi
     return _child_of(await _ask(process, supervisor, (_START, _sent(given))))
 
 
-async def start_dynamic_child(process: Process, supervisor: ServerRef, child: Any) -> Pid | None:
+async def start_dynamic_child(process: Process, supervisor: ServerRef, child: Any) -> Pid:
     """Start one more child of a DynamicSupervisor; see :func:`start_child`.
 
     Elixir's takes another form of a spec than other supervisors, and this sends it.
@@ -99,9 +100,7 @@ async def start_dynamic_child(process: Process, supervisor: ServerRef, child: An
     return _child_of(await _ask(process, supervisor, (_START, five)))
 
 
-async def start_child_with(
-    process: Process, supervisor: ServerRef, args: Iterable[Any]
-) -> Pid | None:
+async def start_child_with(process: Process, supervisor: ServerRef, args: Iterable[Any]) -> Pid:
     """Start one more child of a simple_one_for_one supervisor, with further arguments."""
     body = await local_body(process, supervisor)
     if body is not None:
@@ -127,10 +126,11 @@ async def delete_child(process: Process, supervisor: ServerRef, child_id: Any) -
     _done(await _ask(process, supervisor, (Atom("delete_child"), _id(child_id))))
 
 
-async def restart_child(process: Process, supervisor: ServerRef, child_id: Any) -> Pid | None:
+async def restart_child(process: Process, supervisor: ServerRef, child_id: Any) -> Pid:
     """Start a child again that has been ended or has ended; return its pid.
 
     Raises:
+        StartIgnored: it declines.
         ChildError: ``not_found``, ``running``, ``restarting``.
         StartError: it did not start.
     """
@@ -209,7 +209,7 @@ async def local_body(process: Process, supervisor: ServerRef) -> SupervisorBody 
 
 async def _start_lent(
     process: Process, supervisor: ServerRef, body: SupervisorBody, given: Any
-) -> Pid | None:
+) -> Pid:
     """Have a child started whose spec is no term: it stays here, and its reference is sent."""
     ref = process.runtime.make_ref()
     body.lent[ref] = given
@@ -237,11 +237,13 @@ def _sent(spec: ChildSpec) -> dict[Any, Any]:
     return spec.to_term()
 
 
-def _child_of(answer: Any) -> Pid | None:
+def _child_of(answer: Any) -> Pid:
     if type(answer) is Atom and answer == IGNORE:
-        return None
+        raise StartIgnored(IGNORE)
     if type(answer) is tuple and len(answer) >= 2 and answer[0] == OK:
-        return None if answer[1] == UNDEFINED else answer[1]
+        if type(answer[1]) is Pid:
+            return answer[1]
+        raise StartIgnored(IGNORE)
     reason = answer[1] if type(answer) is tuple and len(answer) == 2 else answer
     if type(reason) is tuple and len(reason) == 2 and reason[0] == ALREADY_STARTED:
         raise AlreadyStarted(reason, reason[1])

@@ -96,7 +96,7 @@ class TaskSupervisor(DynamicSupervisor, module="Elixir.Task.Supervisor"):
 
     def _may_call(self, asker: Pid, mfa: Any) -> bool:
         target = _target(mfa)
-        return self.may_run(asker, target.module, target.function, target.arity)
+        return self._may_run(asker, target.module, target.function, target.arity)
 
 
 def _pid_of(owner: Any) -> Pid | None:
@@ -167,7 +167,8 @@ def _answering(parent: Process, owner: Pid) -> Callable[[Process], Any]:
         task.dictionary[INITIAL_CALL] = _mfa_of(call)
         task.dictionary[CALLERS] = callers
         if task.task is not None:
-            task.task.get_coro().__qualname__ = _name_of(call)
+            running: Any = task.task.get_coro()
+            running.__qualname__ = _name_of(call)
         if isinstance(call, PythonCall):
             value = await call.run(task)
             owner_process = runtime.local(owner)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pynode import ChildSpec, Exit, Ignore, StartError, spawn_link
+from pynode import ChildSpec, Exit, Ignore, StartError, StartIgnored, spawn_link
 from pynode.behaviours import Supervisor, gen
 from pynode.errors import CallExit
 from pynode.node import Node
@@ -247,10 +247,12 @@ class OurSide:
         if request is not None:
             return plain(await self.node.call(top, request, timeout=None))
         try:
-            pid = await self.node.supervisor.start_child(top, self.spec(more))
+            await self.node.supervisor.start_child(top, self.spec(more))
+        except StartIgnored:
+            return (atom.ok, NOTHING)
         except StartError as error:
             return plain((atom.error, error.reason))
-        return atom.pid if pid is not None else (atom.ok, NOTHING)
+        return atom.pid
 
     async def die(self, name: Any, reason: Any, top: Pid) -> Any:
         children = await self.node.supervisor.which_children(top)
