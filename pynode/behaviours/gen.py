@@ -104,11 +104,12 @@ async def request(
     timeout: float | None,
     *,
     text: bool = False,
+    wide: bool = False,
 ) -> Any:
     """Send ``{label, {Pid, Tag}, term}`` and return the reply.
 
-    ``timeout`` is in seconds.  The order to earlier sends of ``process`` to the same server is
-    kept, names that must be asked for excepted.
+    ``timeout`` is in seconds; ``wide`` is of :meth:`Runtime.open_call`.  The order to earlier
+    sends of ``process`` to the same server is kept, names that must be asked for excepted.
 
     Raises:
         NoProcess: no such process, or no such name.
@@ -122,7 +123,7 @@ async def request(
     if type(target) is Pid and target == process.pid:
         raise CallingSelf(CALLING_SELF)
     runtime = process.runtime
-    slot = runtime.open_call(process, target, text=text)
+    slot = runtime.open_call(process, target, text=text, wide=wide)
     try:
         runtime.send(process, target, (label, (process.pid, slot.tag), term))
         return await slot.wait(timeout)

@@ -199,11 +199,13 @@ class Signals(Delivery):
         target: Target,
         *,
         text: bool = False,
+        wide: bool = False,
     ) -> CallSlot:
         """Monitor ``target`` with an alias and a waiter in one: the beginning of a call.
 
         Send the request with ``slot.tag``, then ``await slot.wait(timeout)``; always close.
-        ``text``: UTF-8 binaries of the reply become str.
+        ``text``: UTF-8 binaries of the reply become str.  ``wide``: the alias has five words, as
+        those of a BEAM have from OTP 26 on; some servers answer in another form by that.
 
         Raises:
             PeerBusy: too much is waiting for that node.
@@ -211,7 +213,10 @@ class Signals(Delivery):
         """
         if not process.alive:
             raise self.refusal(process)
-        slot = CallSlot(process, self.make_ref(), self._watchable(target), text=text)
+        ref = self.make_ref()
+        if wide:
+            ref = Reference(ref.node, ref.creation, (*ref.words, 0, 0))
+        slot = CallSlot(process, ref, self._watchable(target), text=text)
         self.aliases[slot.ref] = slot
         process.extra.calls[slot.ref] = slot
         try:
