@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from pynode.config import (
         Limits,
         Timeouts,
+        TlsConfig,
     )
     from pynode.errors import (
         NO_REPLY,
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
         Stop,
         SwapHandler,
         TermError,
+        TlsError,
     )
     from pynode.node import (
         Node,
@@ -243,6 +245,8 @@ __all__ = [
     "TermError",
     "TermMap",
     "Timeouts",
+    "TlsConfig",
+    "TlsError",
     "__version__",
     "abcast",
     "agent",
@@ -347,6 +351,7 @@ _HOMES = {
     "config": (
         "Limits",
         "Timeouts",
+        "TlsConfig",
     ),
     "errors": (
         "AlreadyStarted",
@@ -392,6 +397,7 @@ _HOMES = {
         "Stop",
         "SwapHandler",
         "TermError",
+        "TlsError",
     ),
     "node": ("Node",),
     "process": ("Process",),

@@ -21,6 +21,7 @@ __all__ = [
     "Limits",
     "NodeConfig",
     "Timeouts",
+    "TlsConfig",
     "find_cookie",
     "find_dist_port",
     "find_epmd_listen",
@@ -87,6 +88,28 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """TLS for all connections to nodes (OTP's ``-proto_dist inet_tls``); EPMD never has any.
+
+    Every node of a cluster has it, or none.  The files are PEM.
+    """
+
+    certfile: str | Path
+    """This node's certificate, and those up to the root's, for both directions."""
+    keyfile: str | Path | None = None
+    """Its key; ``None``: in ``certfile``."""
+    password: str | None = field(default=None, repr=False)
+    """Of the key."""
+    cafile: str | Path | None = None
+    """Who may have signed the other nodes' certificates; needed where ``verify`` is true."""
+    verify: bool = True
+    """Have every peer show a certificate of ``cafile``, whichever side connects; False: traffic is
+    encrypted, and the cookie alone says who is who."""
+    check_hostname: bool = True
+    """Where this node connects, the certificate has to name the host part of the peer's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
     """Everything a node is told at its start; :class:`pynode.Node` fills it from its options."""
 
@@ -98,6 +121,8 @@ class NodeConfig:
     """True if the host part is fully qualified or an address (OTP's ``-name``)."""
     listen: str | None = None
     """Address to listen on; ``None``: where the host part of the name resolves."""
+    tls: TlsConfig | None = None
+    """TLS for the connections to nodes; ``None``: plain TCP."""
     port: int = 0
     """Port to listen on; 0: any free one."""
     epmd: bool = True

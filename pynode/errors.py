@@ -17,6 +17,7 @@
     |   +-- NoSuchNode                      EPMD answers, and knows no node of that name
     |   +-- PortClosed                      the node's port refuses the connection
     |   +-- CookieError                     one side does not accept the other's cookie
+    |   +-- TlsError                        one side speaks TLS alone, or a certificate is refused
     |   +-- FlagError                       a capability flag that one side requires is missing
     |   +-- NameTakenError                  the peer, or EPMD, has a node of our name already
     |   +-- NotAllowed                      the peer refuses nodes of our name
@@ -101,6 +102,7 @@ __all__ = [
     "Stop",
     "SwapHandler",
     "TermError",
+    "TlsError",
 ]
 
 
@@ -191,6 +193,10 @@ class PortClosed(ConnectError):
 
 class CookieError(ConnectError):
     """The cookies differ: the peer's digest is wrong, or it hung up on ours."""
+
+
+class TlsError(ConnectError):
+    """TLS could not be agreed on: one side does not speak it, or refuses a certificate."""
 
 
 class FlagError(ConnectError):

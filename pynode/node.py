@@ -33,6 +33,7 @@ from pynode.config import (
     Limits,
     NodeConfig,
     Timeouts,
+    TlsConfig,
     find_cookie,
     find_dist_port,
     find_epmd_listen,
@@ -126,6 +127,8 @@ class Node(SpawnWords):
             those arguments, and which then is the port of this node and of the others.
         peer_port: the port on which every other node listens, whatever an EPMD says; with
             ``port=0`` this node itself listens elsewhere, where nobody will look for it.
+        tls: certificates, for a cluster that speaks TLS (``erl -proto_dist inet_tls``): every node
+            has it, or none.
         epmd_port: None: the environment variable ``ERL_EPMD_PORT``, or 4369.
         start_epmd: start an embedded EPMD where none runs.
         connect_all: take part in the full mesh of ``:global``.
@@ -159,6 +162,7 @@ class Node(SpawnWords):
         port: int | None = None,
         epmd: bool | None = None,
         peer_port: int | None = None,
+        tls: TlsConfig | None = None,
         epmd_port: int | None = None,
         start_epmd: bool = True,
         connect_all: bool = True,
@@ -191,6 +195,7 @@ class Node(SpawnWords):
             port=listen_port,
             epmd=uses_epmd,
             peer_port=peers_port,
+            tls=tls,
             epmd_port=find_epmd_port() if epmd_port is None else epmd_port,
             start_epmd=start_epmd,
             epmd_listen=find_epmd_listen(),

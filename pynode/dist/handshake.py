@@ -290,7 +290,10 @@ class Handshake:
         lacking = missing(self.local.flags, MANDATORY_26)
         if self.state is State.AWAIT_REPLY and lacking:
             self._fail(FlagError, f"it does without no node that lacks {flag_names(lacking)}")
-        self._fail(ConnectionAborted, f"it closed the connection while we awaited {self._awaited}")
+        problem = f"it closed the connection while we awaited {self._awaited}"
+        if self.state is State.AWAIT_STATUS and self._length_bytes == 2:
+            problem += "; a node that speaks TLS alone does that"
+        self._fail(ConnectionAborted, problem)
 
     def use_cookie(self, cookie: bytes) -> list[HandshakeEvent]:
         """Give the accepting side the cookie for this peer; needed before its reply is checked."""

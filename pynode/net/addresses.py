@@ -173,6 +173,7 @@ async def listen_addresses(
     listen: str | None,
     *,
     timeout: float | None = None,
+    tls: bool = False,
 ) -> list[Endpoint]:
     """Return where ``node`` is to listen, and say what a user has to know about it.
 
@@ -197,14 +198,14 @@ async def listen_addresses(
     first = endpoints[0].family
     endpoints = [endpoint for endpoint in endpoints if endpoint.family == first]
     wide = [str(endpoint) for endpoint in endpoints if not is_loopback(endpoint.host)]
-    if wide:
+    if wide and not tls:
         _log.warning(
             "%s listens on %s without TLS: whoever can read that network reads its traffic, and "
-            "whoever has the cookie controls it; listen='127.0.0.1' closes it",
+            "whoever has the cookie controls it; listen='127.0.0.1' closes it, tls= secures it",
             node,
             ", ".join(wide),
         )
-    elif listen is None and host != "localhost" and _numeric(host) is None:
+    elif not wide and listen is None and host != "localhost" and _numeric(host) is None:
         others = other_addresses()
         if others:
             _log.warning(

@@ -20,7 +20,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeAlias
 
-__all__ = ["Buffer", "Channel", "Receiver", "connect_socket"]
+__all__ = ["Buffer", "Channel", "Receiver", "TlsFault", "connect_socket"]
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -46,6 +46,10 @@ def _scratch() -> memoryview:
     except AttributeError:
         scratch = _per_thread.scratch = memoryview(bytearray(MAX_READ_BYTES))
         return scratch
+
+
+class TlsFault(OSError):
+    """TLS could not be agreed on, or broke off; the text is about the peer."""
 
 
 class Receiver(Protocol):
@@ -182,7 +186,7 @@ class Channel:
                 self.out_bytes += len(buffer)
         if not self.blocked:
             self._send()
-            if self._out and not self.closed:
+            if self._unsent() and not self.closed:
                 self.blocked = True
                 self.loop.add_writer(self._fd, self._writable)
 
@@ -198,10 +202,7 @@ class Channel:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                out.clear()
-                self.out_bytes = 0
-                if self._lost_handle is None:
-                    self._lost_handle = self.loop.call_soon(self._lose, error)
+                self._lose_soon(error)
                 return
             self.bytes_out += sent
             self.out_bytes -= sent
@@ -215,9 +216,20 @@ class Channel:
                 out.popleft()
                 sent -= size
 
+    def _unsent(self) -> bool:
+        """Tell whether something waits for the kernel to take it."""
+        return bool(self._out)
+
+    def _lose_soon(self, error: OSError) -> None:
+        """Tell the receiver from the loop, for whoever writes is in the middle of something."""
+        self._out.clear()
+        self.out_bytes = 0
+        if self._lost_handle is None:
+            self._lost_handle = self.loop.call_soon(self._lose, error)
+
     def _writable(self) -> None:
         self._send()
-        if not self._out and not self.closed:
+        if not self._unsent() and not self.closed:
             self.blocked = False
             self.loop.remove_writer(self._fd)
             self.receiver.output_flushed()

@@ -32,9 +32,10 @@ from pynode.errors import (
     NodeNameError,
     NotAllowed,
     PortClosed,
+    TlsError,
 )
 from pynode.net.addresses import Endpoint, resolve
-from pynode.net.channel import Channel, connect_socket
+from pynode.net.channel import Channel, TlsFault, connect_socket
 from pynode.net.epmd_client import look_up
 
 if TYPE_CHECKING:
@@ -64,9 +65,13 @@ class Attempt:
         self.over = False
         self._deadline: asyncio.TimerHandle | None = None
 
-    def _begin(self, sock: socket.socket, handshake: Handshake) -> None:
+    def _begin(self, sock: socket.socket, handshake: Handshake, host: str | None = None) -> None:
+        """Speak on ``sock``: to the node on ``host``, or to one that has connected."""
         self.handshake = handshake
-        self.channel = Channel(self.net.loop, sock, self)
+        if self.net.tls is None:
+            self.channel = Channel(self.net.loop, sock, self)
+        else:
+            self.channel = self.net.tls(sock, self, host)
         self._write()
         self._rearm()
 
@@ -97,6 +102,9 @@ class Attempt:
     def connection_lost(self, error: OSError | None) -> None:
         """Let the machine say what a close means at this step."""
         assert self.handshake is not None  # noqa: S101
+        if isinstance(error, TlsFault):
+            self._fail(TlsError(self.node, str(error)))
+            return
         try:
             self.handshake.receive_eof()
         except ConnectError as cause:
@@ -206,13 +214,17 @@ class Dial(Attempt):
         net = self.net
         try:
             handshake = Handshake.dial(
-                net.local, self.node, net.cookie_of(self.node), secrets.randbits(32)
+                net.local,
+                self.node,
+                net.cookie_of(self.node),
+                secrets.randbits(32),
+                length_bytes=net.length_bytes,
             )
         except ConnectError as error:
             sock.close()
             self._fail(error)
             return
-        self._begin(sock, handshake)
+        self._begin(sock, handshake, (split_name(self.node) or ("", ""))[1])
 
     async def _connect(self) -> socket.socket:
         """Find the peer's host, ask its EPMD, connect to its port."""
@@ -318,7 +330,9 @@ class Reception(Attempt):
         self.address = address
         #: The creation given to a peer that wanted a name.
         self.creation = 0
-        self._begin(sock, Handshake.accept(net.local, secrets.randbits(32)))
+        self._begin(
+            sock, Handshake.accept(net.local, secrets.randbits(32), length_bytes=net.length_bytes)
+        )
 
     def _handle(self, event: HandshakeEvent) -> None:
         assert self.handshake is not None  # noqa: S101

@@ -27,9 +27,9 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from pynode.config import NodeConfig
+from pynode.config import NodeConfig, TlsConfig
 from pynode.dist.control import Control
 from pynode.dist.epmd import HIDDEN_NODE, NORMAL_NODE, NodeEntry
 from pynode.dist.handshake import Established, Handshake, Status
@@ -54,7 +54,7 @@ from pynode.net.addresses import (
     node_listeners,
     resolve,
 )
-from pynode.net.channel import Channel
+from pynode.net.channel import Channel, Receiver
 from pynode.net.epmd_client import Registration
 from pynode.net.epmd_server import EpmdServer
 from pynode.net.handshaking import Attempt, Dial, Reception
@@ -86,6 +86,9 @@ MOST_NAME_HOSTS: Final = 1000
 HANDSHAKE_PATIENCE: Final = 0.5
 #: Refusals that point at a mistake in somebody's set-up, and deserve a warning.
 _LOUD: Final = (CookieError, FlagError, HandshakeError, NodeNameError)
+
+
+MakeChannel: TypeAlias = Callable[[socket.socket, Receiver, str | None], Channel]
 
 
 class _Entry:
@@ -150,6 +153,9 @@ class Net:
         #: The names, hosts (``"host"``) and name parts (``"name@"``) that may connect and be
         #: connected to; empty: all (``net_kernel:allow/1``).
         self.allow: set[str] = set()
+        #: Makes the channel of a socket, to a host or (None) from a peer; None: TLS is not wanted.
+        self.tls: MakeChannel | None = None if config.tls is None else self._tls(config.tls)
+        self.length_bytes = 2 if config.tls is None else 4
         self.ticker = Ticker(config.timeouts.net_ticktime, self._tick, self._tick_only)
         self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # from start on
         self.port = 0
@@ -183,6 +189,13 @@ class Net:
         self._refused: dict[Atom, None] = {}
         if sink is not None:
             self.attach(sink)
+
+    def _tls(self, config: TlsConfig) -> MakeChannel:
+        """Read the certificates, and return what puts TLS on a socket."""
+        from pynode.net.tls import TlsChannel, tls_contexts  # loads OpenSSL
+
+        contexts = tls_contexts(config)
+        return lambda sock, receiver, host: TlsChannel(self.loop, sock, receiver, contexts, host)
 
     def attach(self, sink: SignalSink) -> None:
         """Say what takes the signals."""
@@ -236,7 +249,11 @@ class Net:
             return
         try:
             self._endpoints = await listen_addresses(
-                self.loop, config.name, config.listen, timeout=config.timeouts.setup
+                self.loop,
+                config.name,
+                config.listen,
+                timeout=config.timeouts.setup,
+                tls=config.tls is not None,
             )
             self._listeners = node_listeners(config.name, self._endpoints, config.port)
             self.port = self._listeners[0].getsockname()[1]
@@ -796,6 +813,7 @@ class Net:
             if not waiter.done():
                 waiter.set_result(peer)
         if not channel.closed:
+            channel.bytes_in += len(event.rest)  # counted with the handshake's, and forgotten
             link.data_received(event.rest)
 
     def _send_waiting(self, entry: _Entry, link: Link) -> None:

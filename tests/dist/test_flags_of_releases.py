@@ -116,7 +116,7 @@ SHOWN: dict[Flag, tuple[str, ...]] = {
     Flag.BIT_BINARIES: (f"{LITERAL}::test_written_and_read",),
     Flag.NEW_FLOATS: (f"{LITERAL}::test_written_and_read",),
     Flag.UNICODE_IO: (
-        "services/test_processes.py::test_the_group_leader_answers_everything",
+        "semantics/test_io.py::test_chars_are_written_in_order",
         "beam/test_services.py::test_output_of_a_beam_process_with_our_group_leader",
     ),
     Flag.DIST_HDR_ATOM_CACHE: (

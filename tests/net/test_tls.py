@@ -1,0 +1,173 @@
+"""TLS: two nodes over it, and who does not get through."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trustme
+
+from pynode import ConfigError, ConnectionAborted, GenServer, Node, TlsConfig, TlsError, atom
+from pynode.testing import eventually
+
+PyNode = Callable[..., Node]
+
+
+class Sink(GenServer):
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        return request
+
+
+class Certificates(NamedTuple):
+    """What one authority has signed, in files."""
+
+    tls: TlsConfig
+    elsewhere: TlsConfig
+    foreign: TlsConfig
+
+
+def written(folder: Path, name: str, authority: trustme.CA, *hosts: str) -> TlsConfig:
+    certificate = authority.issue_cert(*hosts)
+    file, root = folder / f"{name}.pem", folder / f"{name}-ca.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(file)
+    authority.cert_pem.write_to_path(root)
+    return TlsConfig(certfile=file, cafile=root)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    folder = tmp_path_factory.mktemp("certificates")
+    authority, other = trustme.CA(), trustme.CA()
+    return Certificates(
+        written(folder, "own", authority, "localhost"),
+        written(folder, "elsewhere", authority, "elsewhere.example"),
+        written(folder, "foreign", other, "localhost"),
+    )
+
+
+def counted_alike(a: Node, b: Node, what: str) -> bool:
+    return bool(a.net.counters()[f"{what}_in"] == b.net.counters()[f"{what}_out"])
+
+
+async def test_signals_of_all_sizes(py_node: PyNode, certificates: Certificates) -> None:
+    tls = certificates.tls
+    async with py_node("a", tls=tls) as a, py_node("b", tls=tls) as b:
+        await b.start(Sink, name="sink")
+        await a.connect(b.name)
+        for size in (0, 1, 16_384, 65_536, 1_000_000, 9_000_000):
+            blob = bytes([size % 251]) * size
+            assert await a.call(("sink", b.name), blob, timeout=30) == blob
+        calls = [a.call(("sink", b.name), number, timeout=30) for number in range(500)]
+        assert await asyncio.gather(*calls) == list(range(500))
+        for name in ("messages", "bytes"):
+            await eventually(partial(counted_alike, a, b, name))
+        a.monitor_node(b.name)
+        b.disconnect(a.name)
+        assert await a.main.receive(timeout=10) == (atom.nodedown, b.name)
+
+
+async def test_what_travels_cannot_be_read(py_node: PyNode, certificates: Certificates) -> None:
+    """A proxy between the two sees neither the names nor the message."""
+    seen = bytearray()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            seen.extend(data)
+            writer.write(data)
+        writer.close()
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner, outer = await asyncio.open_connection("127.0.0.1", b.net.port)
+        await asyncio.gather(pump(reader, outer), pump(inner, writer))
+        await asyncio.gather(outer.wait_closed(), writer.wait_closed())
+
+    async with py_node("b", tls=certificates.tls) as b:
+        await b.start(Sink, name="sink")
+        server = await asyncio.start_server(between, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        options = {"tls": certificates.tls, "port": 0, "epmd": False, "peer_port": port}
+        async with py_node("a", **options) as a:
+            assert await a.call(("sink", b.name), b"a secret") == b"a secret"
+        await eventually(lambda: not b.nodes("connected"))
+        server.close()
+        await server.wait_closed()
+    assert len(seen) > 500
+    assert b"secret" not in seen
+    assert b"a@localhost" not in seen
+
+
+@pytest.mark.parametrize(
+    ("dialler", "listener", "problem"),
+    [
+        ("tls", "foreign", "certificate is refused here"),
+        ("tls", "elsewhere", "certificate is refused here.*localhost"),
+        ("tls", None, "closed the connection in the handshake of TLS|does not speak TLS"),
+        (None, "tls", "a node that speaks TLS alone does that"),
+    ],
+)
+async def test_who_is_refused(
+    py_node: PyNode,
+    certificates: Certificates,
+    dialler: str | None,
+    listener: str | None,
+    problem: str,
+) -> None:
+    def config(which: str | None) -> TlsConfig | None:
+        return None if which is None else getattr(certificates, which)
+
+    async with py_node("a", tls=config(dialler)) as a, py_node("b", tls=config(listener)) as b:
+        with pytest.raises(TlsError if dialler else ConnectionAborted, match=problem):
+            await a.connect(b.name)
+        assert a.nodes("connected") == b.nodes("connected") == []
+
+
+async def test_the_dialler_is_verified_too(
+    py_node: PyNode, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    trusting = TlsConfig(certfile=certificates.foreign.certfile, verify=False)
+    async with py_node("a", tls=trusting) as a, py_node("b", tls=certificates.tls) as b:
+        with (
+            caplog.at_level(logging.DEBUG, "pynode.net"),
+            pytest.raises(TlsError, match="it refuses ours"),
+        ):
+            await a.connect(b.name)
+
+
+async def test_encrypted_and_unverified(py_node: PyNode, certificates: Certificates) -> None:
+    one = TlsConfig(certfile=certificates.foreign.certfile, verify=False)
+    two = TlsConfig(certfile=certificates.elsewhere.certfile, verify=False)
+    async with py_node("a", tls=one) as a, py_node("b", tls=two) as b:
+        assert await a.ping(b.name)
+
+
+def test_files_that_cannot_be_used(tmp_path: Path, certificates: Certificates) -> None:
+    from pynode.net.tls import tls_contexts
+
+    good = certificates.tls.certfile
+    (tmp_path / "empty.pem").write_text("")
+    for config, problem in (
+        (TlsConfig(certfile=tmp_path / "none.pem", cafile=good), "none.pem"),
+        (TlsConfig(certfile=tmp_path / "empty.pem", cafile=good), "empty.pem"),
+        (TlsConfig(certfile=good), "needs cafile="),
+    ):
+        with pytest.raises(ConfigError, match=problem):
+            tls_contexts(config)
+    assert tls_contexts(certificates.tls).server.verify_mode is ssl.CERT_REQUIRED
+
+
+async def test_a_silent_dialler_is_given_up(py_node: PyNode, certificates: Certificates) -> None:
+    """The deadline of a handshake holds for that of TLS."""
+    from pynode import Timeouts
+
+    async with py_node("b", tls=certificates.tls, timeouts=Timeouts(setup=0.3)) as b:
+        reader, writer = await asyncio.open_connection("127.0.0.1", b.net.port)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
