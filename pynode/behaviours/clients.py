@@ -216,6 +216,13 @@ class Sys(_Client):
     terminate = _bound(_sys.terminate)
     change_code = _bound(_sys.change_code)
     debug = _bound(_sys.debug)
+    trace = _bound(_sys.trace)
+    log = _bound(_sys.log)
+    log_to_file = _bound(_sys.log_to_file)
+    statistics = _bound(_sys.statistics)
+    no_debug = _bound(_sys.no_debug)
+    install = _bound(_sys.install)
+    remove = _bound(_sys.remove)
 
 
 #: As the current process; outside any process use a node's.
