@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import sys
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import pynode
 from pynode.errors import DeviceError, EncodeError, NameError_
 from pynode.process import Process, Runtime
-from pynode.services.io import api
+from pynode.services.io import api, client
 from pynode.services.io.api import Io
 from pynode.services.io.stream import IoStream
 from pynode.services.io.user import User
@@ -158,10 +159,19 @@ async def test_puts_in_a_process_goes_to_its_leader_in_order(place: Place) -> No
 async def test_puts_outside_of_processes_is_of_the_one_node(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    threads: list[int] = []
+    write = client.write
+
+    def noted(*args: Any) -> Any:
+        threads.append(threading.get_ident())
+        return write(*args)
+
+    monkeypatch.setattr(client, "write", noted)
     monkeypatch.setattr(api, "_known", {place.io})
     pynode.puts("outside")
     await asyncio.to_thread(pynode.puts, "in any thread")
     await eventually(lambda: len(place.written) == 2)
+    assert threads == [threading.get_ident()] * 2
     assert place.written == ["outside\n", "in any thread\n"]
     another = Io(place.runtime)
     monkeypatch.setattr(api, "_known", {place.io, another})

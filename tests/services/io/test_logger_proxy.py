@@ -75,7 +75,9 @@ async def test_events_are_bounded(proxy: LoggerProxy, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.DEBUG, "pynode.remote"):
         for event in huge:
             proxy.info((atom.log, atom.error, *event, {}))
-    assert len(caplog.records) == len(huge)
+        proxy.info((atom.log, atom.error, b"~P", [[300] * 50_000, 3], {}))
+    assert len(caplog.records) == len(huge) + 1
+    assert caplog.records.pop().getMessage().startswith("b'~P' [[300, 300")  # not made: too heavy
     assert max(len(record.getMessage()) for record in caplog.records) <= 64 * 1024 + 3
 
 

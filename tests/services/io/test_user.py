@@ -545,11 +545,15 @@ async def test_a_pipe_is_waited_for_by_the_loop(stdin: Any) -> None:
     reading, writing = os.pipe()
     stdin(os.fdopen(reading))
     descriptors = set(os.listdir("/proc/self/fd"))
+    waited_for = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]
+    before = len(waited_for)
     found = asyncio.ensure_future(Stdin().read())
     await asyncio.sleep(0)
     assert not found.done()
+    assert len(waited_for) == before + 1
     found.cancel()  # it loses nothing
     await asyncio.wait([found])
+    assert len(waited_for) == before
     assert set(os.listdir("/proc/self/fd")) == descriptors
     found = asyncio.ensure_future(Stdin().read())
     os.write(writing, b"text")
