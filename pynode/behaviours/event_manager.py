@@ -15,6 +15,7 @@ from pynode.behaviours.body import BehaviourBody
 from pynode.behaviours.dialects import DIALECTS, Installed
 from pynode.behaviours.status import NORMAL_LOOK, dictionary_terms, formatted, header
 from pynode.behaviours.system import handle_system
+from pynode.behaviours.trace import manager_text
 from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import (
     CALL,
@@ -23,6 +24,7 @@ from pynode.behaviours.words import (
     EXIT,
     GEN_EVENT,
     NORMAL,
+    NOTIFY,
     OK,
     SHUTDOWN,
     STOP,
@@ -43,7 +45,6 @@ __all__ = ["NOTIFY", "ManagerBody"]
 
 _log = logging.getLogger("pynode.process")
 
-NOTIFY: Final = Atom("notify")
 _HANDLER: Final = Atom("handler")
 _GEN_EVENT_EXIT: Final = Atom("gen_event_EXIT")
 _SWAPPED: Final = Atom("swapped")
@@ -407,6 +408,10 @@ class ManagerBody(BehaviourBody):
         await self._retire(installed, (STOP, reason), SHUTDOWN)
 
     # ----------------------------------------------------------------- sys
+
+    def event_text(self, event: Any, name: str) -> str:
+        """Write an event as gen_event does."""
+        return manager_text(event, name)
 
     def system_state(self) -> Any:
         """Return ``[{Module, Id, State}]``."""

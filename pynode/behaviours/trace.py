@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from pynode.behaviours.words import GEN_CALL, GEN_CAST
+from pynode.behaviours.words import CALL, GEN_CALL, GEN_CAST, NOTIFY
 from pynode.errors import PynodeError
 from pynode.process.calls import CallSlot
 from pynode.shown import cut
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.terms import Pid, Reference
 
-__all__ = ["generic_text", "print_text", "server_text", "text_of"]
+__all__ = ["generic_text", "manager_text", "print_text", "server_text", "text_of"]
 
 _log = logging.getLogger("pynode.sys")
 
@@ -70,6 +70,19 @@ def server_text(event: Any, name: str) -> str:
     if kind == "noreply":
         return f"*DBG* {name} new state {text_of(event[1])}"
     return generic_text(event, name)
+
+
+def manager_text(event: Any, name: str) -> str:
+    """Write an event of a gen_event."""
+    if type(event) is not tuple or str(event[0]) != "in":
+        return f"*DBG* {name} : {text_of(event)}"
+    match event[1]:
+        case (word, what) if word == NOTIFY:
+            return f"*DBG* {name} got event {text_of(what)}"
+        case (_, _, (word, handler, request)) if word == CALL:
+            return f"*DBG* {name}({text_of(handler)}) got call {text_of(request)}"
+        case message:
+            return f"*DBG* {name} got {text_of(message)}"
 
 
 # --------------------------------------------------------------------------- output

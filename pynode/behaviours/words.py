@@ -11,6 +11,7 @@ GEN_CAST: Final = Atom("$gen_cast")
 SYSTEM: Final = Atom("system")
 EXIT: Final = Atom("EXIT")
 DOWN: Final = Atom("DOWN")
+NOTIFY: Final = Atom("notify")
 ALIAS: Final = Atom("alias")
 PROCESS: Final = Atom("process")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from pynode.behaviours import Agent, GenEventHandler, GenServer, gen
 from pynode.behaviours.clients import Sys
 from pynode.errors import CallExit, NoProcess
-from pynode.terms import ExportFun, Pid, atom
+from pynode.terms import ExportFun, Pid, atom, identical
 from pynode.testing import Beam
+from tests.beam.compiled import load
+from tests.beam.meshes import erl
+from tests.beam.sys_twins import MODULES, Handler as Handler_, Machine, Server as Server_, expose
 
 
 class Server(GenServer):
@@ -90,7 +94,7 @@ async def test_a_suspended_server_keeps_a_beams_calls(beam: Any, py_node: Any) -
         assert await ex.aeval(code, p=server) == (atom.timeout, (atom.reply, 3))
 
 
-@pytest.mark.parametrize("state", ["5", "{:fine, 5}", "{:error, :x}", "%{a: 1}"])
+@pytest.mark.parametrize("state", ["5", "{:ok, 5}", "{:error, :x}", "%{a: 1}"])
 async def test_python_looks_into_servers_of_a_beam(beam: Any, py_node: Any, state: str) -> None:
     ex: Beam = beam()
     theirs = await ex.aeval(f"{{:ok, a}} = Agent.start(fn -> {state} end); a")
@@ -112,3 +116,40 @@ async def test_python_looks_into_servers_of_a_beam(beam: Any, py_node: Any, stat
         assert caught.value.reason == atom.shutdown
         with pytest.raises(NoProcess):
             await client.get_state(theirs)
+
+
+async def test_sys_finds_the_same_in_both_languages(beam: Any, py_node: Any) -> None:
+    """Each behaviour in Erlang and in Python, asked everything: the same answers."""
+    ex = erl(beam)
+    for source in MODULES:
+        await load(ex, source)
+    async with py_node() as node:
+        await node.connect(ex.name)
+        expose(node, ("watcher", ex.name))
+        for server in (Server_, Machine, Handler_):
+            name = server.__name__.lower()
+            theirs = await ex.shell().aeval(f"sys_probe:probe(sys_probe:start({name}), {name}).")
+            pid = await node.start(server, name=name)
+            ours = await ex.shell().aeval(f"sys_probe:probe(Pid, {name}).", Pid=pid)
+            for (word, one), (_, other) in zip(map(_said, theirs), map(_said, ours), strict=True):
+                assert identical(one, other), f"{name}, {word}: BEAM {one!r}, Python {other!r}"
+
+
+def _said(answer: Any) -> tuple[str, Any]:
+    """Return the word and the answer of a probe, without what no two processes share."""
+    word, value = answer if isinstance(answer, tuple) else ("cast", answer)
+    if isinstance(value, bytes):
+        return str(word), re.sub(rb"(#Pid)?<[0-9a-z@.]+>", b"PID", value)
+    return str(word), value
+
+
+async def test_a_state_of_another_python_node(py_node: Any) -> None:
+    """Two Python nodes tell a state ``{ok, X}`` from ``X`` as well."""
+    async with py_node() as one, py_node() as other:
+        await one.connect(other.name)
+        agent = await other.start(Agent, lambda: (atom.ok, 5), name="agent")
+        client = Sys(one.actor)
+        assert await client.get_state(agent) == (atom.ok, 5)
+        assert await client.get_state(("agent", other.name)) == (atom.ok, 5)
+        other.runtime.resolver.expose(lambda state: 7, module="test", name="seven")
+        assert await client.replace_state(agent, ExportFun("test", "seven", 1)) == 7
