@@ -215,6 +215,7 @@ class SpawnWords:
         name: Atom | str | None = None,
         arity: int | Iterable[int] | None = None,
         blocking: bool | None = None,
+        text: bool = False,
     ) -> Callable[[F], F]: ...
     @overload
     def expose(
@@ -226,6 +227,7 @@ class SpawnWords:
         name: Atom | str | None = None,
         arity: int | Iterable[int] | None = None,
         blocking: bool | None = None,
+        text: bool = False,
     ) -> T: ...
     def expose(
         self,
@@ -236,6 +238,7 @@ class SpawnWords:
         name: Atom | str | None = None,
         arity: int | Iterable[int] | None = None,
         blocking: bool | None = None,
+        text: bool = False,
     ) -> Any:
         """Let other nodes run functions of this program, by spawn, ``rpc`` and ``erpc``.
 
@@ -259,6 +262,7 @@ class SpawnWords:
             target: what to expose; without it, a decorator is returned.
             name, arity: for one function; by default its own name, and what its signature takes.
             blocking: True: in a thread; False: on the loop.
+            text: UTF-8 binaries in the arguments become str; else they are bytes.
 
         Returns:
             ``target`` itself, or the decorator.
@@ -272,7 +276,7 @@ class SpawnWords:
             return module
 
         def add(found: Any) -> Any:
-            self._resolver.add(module, found, name=name, arity=arity, blocking=blocking)
+            self._resolver.add(module, found, name=name, arity=arity, blocking=blocking, text=text)
             return found
 
         return add if target is None else add(target)

@@ -26,6 +26,8 @@ class Exposed(NamedTuple):
     function: Callable[..., Any]
     blocking: bool
     """Run in a thread of the process's own."""
+    text: bool = False
+    """UTF-8 binaries in the arguments become str."""
 
 
 class Resolver:
@@ -47,6 +49,7 @@ class Resolver:
         name: Atom | str | None = None,
         arity: int | Iterable[int] | None = None,
         blocking: bool | None = False,
+        text: bool = False,
     ) -> None:
         """Let other nodes run ``function`` as ``module:name/arity``.
 
@@ -60,6 +63,7 @@ class Resolver:
             name: by default the function's own.
             arity: one or several; by default what its signature takes.
             blocking: run it in a thread; None: in a thread unless it is a coroutine function.
+            text: UTF-8 binaries in the arguments become str.
 
         Raises:
             ValueError: no arity is given and the signature cannot be read, or demands arguments
@@ -69,7 +73,8 @@ class Resolver:
         if named is None:
             raise ValueError(f"{function!r} has no name of its own: give one")
         key = as_atom(module), as_atom(named)
-        exposed = Exposed(function, not _is_async(function) if blocking is None else blocking)
+        in_thread = not _is_async(function) if blocking is None else blocking
+        exposed = Exposed(function, in_thread, text)
         arities: Iterable[int] | _AtLeast
         if arity is None:
             arities = _arities(function)
@@ -120,6 +125,7 @@ class Resolver:
         name: Atom | str | None = None,
         arity: int | Iterable[int] | None = None,
         blocking: bool | None = None,
+        text: bool = False,
     ) -> None:
         """Expose a function, or all that :func:`functions_of` finds in ``target``.
 
@@ -129,7 +135,7 @@ class Resolver:
             ValueError: as :meth:`expose`; nothing was exposed.
         """
         if inspect.isroutine(target) or (callable(target) and name is not None):
-            self.expose(target, module=module, name=name, arity=arity, blocking=blocking)
+            self.expose(target, module=module, name=name, arity=arity, blocking=blocking, text=text)
             return
         if name is not None or arity is not None:
             raise TypeError(f"name and arity are for one function, and {target!r} is none")
@@ -139,7 +145,7 @@ class Resolver:
             _arities(function)  # raises, before anything is exposed
             as_atom(each)
         for each, function in found.items():
-            self.expose(function, module=module, name=each, blocking=blocking)
+            self.expose(function, module=module, name=each, blocking=blocking, text=text)
 
     def add_exports(self, exports: Exports) -> None:
         """Expose what an :class:`Exports` has gathered."""
@@ -150,6 +156,7 @@ class Resolver:
                 name=export.name,
                 arity=export.arity,
                 blocking=export.blocking,
+                text=export.text,
             )
 
 
@@ -160,6 +167,7 @@ class _Export(NamedTuple):
     name: Atom | str | None
     arity: int | Iterable[int] | None
     blocking: bool | None
+    text: bool
 
 
 class Exports:
@@ -197,6 +205,7 @@ class Exports:
         name: Atom | str | None = None,
         arity: int | Iterable[int] | None = None,
         blocking: bool | None = None,
+        text: bool = False,
     ) -> Callable[[F], F]: ...
     def export(
         self,
@@ -205,6 +214,7 @@ class Exports:
         name: Atom | str | None = None,
         arity: int | Iterable[int] | None = None,
         blocking: bool | None = None,
+        text: bool = False,
     ) -> Any:
         """Gather a function; a decorator, with or without options, that returns it unchanged.
 
@@ -214,6 +224,7 @@ class Exports:
             arity: one or several; by default what its signature takes.
             blocking: run it in a thread; by default a plain function is, a coroutine function
                 is not.  False for a plain function that is quick: it runs on the node's loop.
+            text: UTF-8 binaries in the arguments become str; else they are bytes.
 
         Raises:
             ValueError: the signature cannot be read, or demands arguments by keyword.
@@ -222,7 +233,7 @@ class Exports:
         def gather(one: F) -> F:
             if arity is None:
                 _arities(one)
-            self.gathered.append(_Export(one, name, arity, blocking))
+            self.gathered.append(_Export(one, name, arity, blocking, text))
             return one
 
         return gather if function is None else gather(function)

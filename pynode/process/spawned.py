@@ -26,7 +26,7 @@ from pynode.process.closures import ClosureRefused, read_closure
 from pynode.process.reasons import is_clean, log_crash, reason_of, stack
 from pynode.process.words import ERROR, UNDEF
 from pynode.shown import shown
-from pynode.terms import Atom, ExportFun, OpaqueFun, copy_term
+from pynode.terms import Atom, ExportFun, OpaqueFun, copy_term, to_text
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
@@ -231,6 +231,8 @@ async def call_exposed(process: Process, exposed: Exposed, args: list[Any]) -> A
     A blocking one runs in the process's thread, which may have to wait for
     :attr:`pynode.config.Limits.threads`.
     """
+    if exposed.text:
+        args = to_text(args)
     if exposed.blocking:
         await process.runtime.threads.give_worker(process)
         result = await process.run_blocking(exposed.function, *args)

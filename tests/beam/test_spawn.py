@@ -177,27 +177,32 @@ async def test_funs_of_the_shells(beam: Any, py_node: Any) -> None:
     """iex, ``elixir -e`` and erl's shell each send their own form of the same fun."""
     ex: Beam = beam()
     got: list[Any] = []
-    exposed = {HELLO: {"note": got.append}, "hello": {"note": got.append}}
-    async with py_node(expose=exposed) as node:
-        cookie = node.config.cookie.decode()
-        line = f'x = :some; Node.spawn(:"{node.name}", fn -> Hello.note({{:it, x, "s"}}) end)'
-        lines = f"{line}\nreceive do after 300 -> System.halt(0) end\n"
-        told = f"X = some, spawn('{node.name}', fun() -> hello:note({{it, X, <<\"s\">>}}) end).\n"
+
+    def note(term: Any) -> None:
+        got.append(term)
+        puts("hello world")
+
+    async with py_node(expose={HELLO: {"note": note}, "hello": {"note": note}}) as node:
+        name, cookie = node.name, node.config.cookie.decode()
+        elixirs = f"""x = :some; {{_, r}} = Node.spawn_monitor(:"{name}", fn -> \
+            Hello.note({{:it, x, "s"}}) end); receive do {{:DOWN, ^r, _, _, _}} -> \
+            IO.puts("that was all"); System.halt(0) end\n""".replace("\\\n", "")
+        erlangs = f"""X = some, {{_, R}} = spawn_monitor('{name}', fun() ->
+            hello:note({{it, X, <<"s">>}}) end), receive {{'DOWN', R, _, _, _}} ->
+            io:put_chars("that was all\n"), halt() end.\n"""
         for program, words, typed in (
-            ("iex", ("--sname", "one@localhost", "--cookie", cookie), lines),
-            ("elixir", ("--sname", "two@localhost", "--cookie", cookie, "-e", lines), ""),
-            (
-                "erl",
-                ("-sname", "three@localhost", "-setcookie", cookie),
-                told + "timer:sleep(300), halt().\n",
-            ),
+            ("iex", ("--sname", "one@localhost", "--cookie", cookie), elixirs),
+            ("elixir", ("--sname", "two@localhost", "--cookie", cookie, "-e", elixirs), ""),
+            ("erl", ("-sname", "three@localhost", "-setcookie", cookie), erlangs),
         ):
-            await _shell(ex, program, words, typed)
-            await eventually(lambda: len(got) == 1)
-            assert got.pop() == (atom.it, atom.some, b"s"), program
+            written = await _shell(ex, program, words, typed)
+            assert got == [(atom.it, atom.some, b"s")], written
+            assert written.count("hello world") == 1, written
+            got.clear()
 
 
-async def _shell(ex: Beam, program: str, words: tuple[str, ...], typed: str) -> None:
+async def _shell(ex: Beam, program: str, words: tuple[str, ...], typed: str) -> str:
+    """Type into a shell, and return what it wrote until it ended."""
     process = await asyncio.create_subprocess_exec(
         *ex.release.command(program, *words),
         env=dict(os.environ, ERL_EPMD_PORT=str(ex.epmd_port), TERM="dumb"),
@@ -206,11 +211,12 @@ async def _shell(ex: Beam, program: str, words: tuple[str, ...], typed: str) -> 
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        await asyncio.wait_for(process.communicate(typed.encode()), 60)
+        written, _ = await asyncio.wait_for(process.communicate(typed.encode()), 60)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    return written.decode()
 
 
 # --------------------------------------------------------------------------- out of Python

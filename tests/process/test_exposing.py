@@ -154,7 +154,7 @@ def test_exports() -> None:
     @exports.export
     def world() -> None: ...
 
-    @exports.export(name="add!", arity=2, blocking=False)
+    @exports.export(name="add!", arity=2, blocking=False, text=True)
     def add(*numbers: Any) -> None: ...
 
     resolver = Resolver()
@@ -162,7 +162,7 @@ def test_exports() -> None:
     assert resolver.resolve(elixir("Hello"), atom.world, 0) is world
     entry = resolver.entry(elixir("Hello"), Atom("add!"), 2)
     assert entry is not None
-    assert (entry.function, entry.blocking) == (add, False)
+    assert entry == (add, False, True)
     assert resolver.entry(elixir("Hello"), Atom("add!"), 1) is None
     assert repr(exports) == "<Exports Elixir.Hello: 2 functions>"
     with pytest.raises(ValueError, match="by keyword"):

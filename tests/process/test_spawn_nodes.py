@@ -189,6 +189,9 @@ async def test_exposing_at_any_time(py_node: Any) -> None:
         mapping = {"f": lambda: None}
         assert other.expose("late", mapping) is mapping
         assert other.expose(hello) is hello
+        other.expose("late", {"text": lambda *args: got.append(args)}, text=True)
+        assert await ended("late", "text", ["é", b"\xff", [b"x"]]) == atom.normal
+        assert got.pop() == ("é", b"\xff", ["x"])
         assert await ended("late", "f") == atom.normal
         assert await ended(HELLO, "leave", [atom.bye]) == atom.bye
         other.withdraw("late", "f")
