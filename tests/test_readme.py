@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import pytest
 
 import pynode
-from pynode.process.resolver import Resolver
 from pynode.terms import Atom
 from pynode.testing import Beam, Cluster, eventually
 
@@ -71,7 +70,6 @@ PLAIN_WORDS = frozenset({"nil", "[]", "async with", "async def p(process)", "Non
 PLACES: dict[str, Any] = {
     "node": pynode.Node,
     "process": pynode.Process,
-    "Resolver": Resolver,
     "asyncio": asyncio,
     "pynode": pynode,
 }
@@ -123,8 +121,8 @@ def test_links_lead_somewhere() -> None:
 
 def test_only_what_is_here_is_claimed_and_what_is_not_is_not() -> None:
     missing = section("What is supported").split("Not there yet:")[1]
-    assert "TLS" in missing
-    assert not hasattr(pynode, "Supervisor"), "the README says that there are no supervisors"
+    assert "MQTT" in missing
+    assert not (ROOT / "pynode" / "mesh").exists(), "the README says that there is no event mesh"
 
 
 # --------------------------------------------------------------------------- sessions

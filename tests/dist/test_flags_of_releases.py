@@ -117,7 +117,7 @@ SHOWN: dict[Flag, tuple[str, ...]] = {
     Flag.NEW_FLOATS: (f"{LITERAL}::test_written_and_read",),
     Flag.UNICODE_IO: (
         "semantics/test_io.py::test_chars_are_written_in_order",
-        "beam/test_services.py::test_output_of_a_beam_process_with_our_group_leader",
+        "beam/test_io.py::test_elixir_with_our_leader",
     ),
     Flag.DIST_HDR_ATOM_CACHE: (
         "dist/test_atom_cache.py",
