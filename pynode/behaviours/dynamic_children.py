@@ -8,9 +8,11 @@ Source: stdlib's ``supervisor``, Elixir's ``DynamicSupervisor`` (1.14 to 1.20).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours.child_spec import BRUTAL_KILL, BadSpec, ChildSpec, child_spec, from_fields
@@ -30,6 +32,8 @@ _NOT_FOUND: Final = (ERROR, Atom("not_found"))
 _SIMPLE: Final = (ERROR, Atom("simple_one_for_one"))
 _MAX_CHILDREN: Final = (ERROR, Atom("max_children"))
 _TOO_MANY: Final = Atom("reached_max_restart_intensity")
+#: Children that are ended before the loop has its turn.
+_AT_ONCE: Final = 100
 
 
 class DynamicChildren:
@@ -289,10 +293,12 @@ async def _shut_down_all(process: Process, children: list[Child]) -> list[tuple[
     wrong: list[tuple[Child, Any]] = []
     timers: list[Any] = []
     try:
-        for child in children:
+        for number, child in enumerate(children):
             pid, shutdown = child.pid, child.spec.shutdown
             if pid is None:
                 continue
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # thousands of them must not hold the loop up
             waiting.append((child, runtime.open_call(process, pid)))
             runtime.exit(process, pid, KILL if shutdown == BRUTAL_KILL else SHUTDOWN)
             if isinstance(shutdown, int | float):
@@ -301,7 +307,9 @@ async def _shut_down_all(process: Process, children: list[Child]) -> list[tuple[
             runtime.timers.after(seconds, partial(_kill, process, pids))
             for seconds, pids in in_time.items()
         ]
-        for child, slot in waiting:
+        for number, (child, slot) in enumerate(waiting):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             reason = await _end_of(process, child, slot)
             if not is_expected(child.spec, reason):
                 wrong.append((child, reason))
@@ -330,7 +338,9 @@ async def _forget_exits(process: Process, pids: set[Pid | None]) -> None:
         if pid is not None:
             process.runtime.unlink(process, pid)
     with suppress(TimeoutError):
-        while True:
+        for number in count(1):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             await process.receive(
                 lambda message: (
                     type(message) is tuple

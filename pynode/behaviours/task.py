@@ -143,7 +143,8 @@ class Task:
 
     def __init__(self, owner: Process, pid: Pid | None, ref: Reference) -> None:
         self._owner = owner
-        self.pid = pid
+        #: None of one that is completed from the start.
+        self.pid: Any = pid
         self.ref = ref
         #: What the function raised, where it is of this program.
         self.error: BaseException | None = None
