@@ -56,9 +56,7 @@ class Counter(GenServer, module="Elixir.Counter"):
 
 
 def expose_counter(node: Node) -> None:
-    node.runtime.resolver.expose(
-        ServerStart(Counter), module="Elixir.Counter", name="start_link", arity=1
-    )
+    node.expose(COUNTER, {"start_link": ServerStart(Counter)})
 
 
 SEEDS = range(300)
