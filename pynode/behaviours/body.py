@@ -262,6 +262,8 @@ class BehaviourBody:
         reason = reason_of(error)
         self.fails(message, client, more)
         await self.finish(reason)
+        if isinstance(error, Stop):  # asked for, not failed: there is nothing to trace back
+            raise Exit(reason) from None
         raise error
 
     def fails(

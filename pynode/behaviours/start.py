@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pynode.behaviours.debug import Debug
+from pynode.behaviours.extra import extra_of
 from pynode.behaviours.names import ServerName
 from pynode.behaviours.words import KILL, TIMEOUT
 from pynode.errors import StartError
 from pynode.terms import Pid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pynode.behaviours.body import BehaviourBody
     from pynode.process.runtime import Runtime
 
@@ -36,6 +40,7 @@ async def start(
     link_to: Pid | None = None,
     timeout: float | None = None,
     ack_to: Pid | None = None,
+    sys_debug: Iterable[Any] = (),
     **kwargs: Any,
 ) -> Pid:
     """Start ``server(*args, **kwargs)`` as a process, wait for its ``init``, return its pid.
@@ -48,7 +53,10 @@ async def start(
         link_to: the parent: linked from the first moment, and its exit ends the server.
         timeout: seconds for ``init``, None for ever.
         ack_to: a process that waits for proc_lib's ``{ack, Pid, {ok, Pid} | {error, Reason}}``.
+        sys_debug: debug options in use from the beginning (gen's option ``debug``): ``"trace"``,
+            ``"log"``, ``("log", n)``, ``"statistics"``, ``("install", (function, state))``.
 
+    gen's ``hibernate_after`` and ``spawn_opt`` have no use here, and are no options.
     Cancelling it kills what was started.
 
     Raises:
@@ -62,6 +70,10 @@ async def start(
     body.name = name
     body.parent = link_to
     body.ack_to = ack_to
+    if sys_debug:
+        debug = Debug()
+        debug.options(sys_debug)
+        extra_of(body).debug = debug
     process = runtime.spawn(body, link_to=link_to, text=server._text)
     timer = None
     if timeout is not None:

@@ -280,7 +280,7 @@ class Runtime(Signals):
             "monitored_by": [w.watcher for w in (process.watchers or {}).values()],
             "message_queue_len": 0 if mailbox is None else mailbox.total(),
             "messages": [] if mailbox is None else mailbox.messages(),
-            "dictionary": {} if process.rare is None else dict(process.dictionary),
+            "dictionary": _dictionary_of(process),
         }
 
     def forget(self, process: Process) -> None:
@@ -668,3 +668,11 @@ class Runtime(Signals):
             "waits": len(self.marshal.tasks),
             "zombies": len(self.deaths.zombies),
         }
+
+
+def _dictionary_of(process: Process) -> dict[Any, Any]:
+    """Return the process dictionary, of a server with what proc_lib puts into it."""
+    of_body: Callable[[], dict[Any, Any]] | None = getattr(process.body, "dictionary", None)
+    if of_body is not None:
+        return dict(of_body())
+    return {} if process.rare is None else dict(process.dictionary)
