@@ -81,6 +81,8 @@ class Timeouts:
     """A call without a timeout of its own (OTP's default, 5 s)."""
     stop: float | None = 5.0
     """``Node.stop()``: how long processes may take to end before they are killed."""
+    slow: float | None = 0.1
+    """A callback that holds the event loop longer is named in a warning; ``None``: no warnings."""
 
     def replace(self, **changes: float | None) -> Timeouts:
         """Return these with some changed."""

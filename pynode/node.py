@@ -7,6 +7,7 @@ the other's half of the seam, and passes calls on.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
@@ -274,6 +275,8 @@ class Node(SpawnWords):
                 policy=self._policy,
             )
             runtime.node = self
+            slow = config.timeouts.slow
+            runtime.scheduler.slow = math.inf if slow is None else slow
             runtime.resolver = self._resolver
             runtime.attach(net)
             net.attach(runtime)

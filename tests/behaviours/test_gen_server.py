@@ -97,8 +97,9 @@ async def test_the_defaults_refuse_casts_and_log_messages(
     gen.cast(runtime.main, pid, atom.hello)
     reason = await reason_of_death(runtime, pid)
     assert reason[0] == atom.function_clause
-    warning = next(r for r in caplog.records if r.levelno == logging.WARNING)
-    assert "atom.hello" in warning.getMessage()
+    # On a loaded machine there may be one about a slow callback too.
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert any("unexpected message" in text and "atom.hello" in text for text in warnings)
 
 
 class Recorder(GenServer):
