@@ -15,6 +15,7 @@ from pynode.dist import control as c
 from pynode.errors import Exit, RemoteError
 from pynode.policy import ALLOW, Action, Decision, Deny
 from pynode.process import Runtime
+from pynode.process.blocking import Threads
 from pynode.process.current import self_
 from pynode.process.resolver import Exports, Resolver, functions_of
 from pynode.terms import Atom, ExportFun, OpaqueFun, Pid, atom, elixir
@@ -376,3 +377,19 @@ async def test_reply_then_exit_then_down_of_a_thread(runtime: Runtime, out: Reco
     await until(lambda: len(out.sent) == 2)
     assert [type(each.message) for each in out.sent] == [c.Exit, c.MonitorExit]
     assert out.sent[0].message == c.Exit(reply.result, THERE, IN)
+
+
+async def test_whose_turn_it_is_when_one_that_was_woken_goes(runtime: Runtime) -> None:
+    threads = Threads(runtime.scheduler, 1)
+    first, second, third = (runtime.spawn(None) for _ in range(3))
+    await threads.give_worker(first)
+    waiting = [asyncio.ensure_future(threads.give_worker(each)) for each in (second, third)]
+    await asyncio.sleep(0)
+    threads._ended()  # wakes the second, which is cancelled before it comes to anything
+    waiting[0].cancel()
+    await asyncio.wait_for(waiting[1], 10)
+    assert (threads.count, third.extra.worker is not None) == (1, True)
+    assert waiting[0].cancelled()
+    for each in (first, third):
+        runtime.exit(runtime.main, each.pid, atom.kill)
+    await until(lambda: threads.count == -1)
