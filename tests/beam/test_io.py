@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 import pynode
 from pynode.errors import DeviceError
@@ -405,7 +405,11 @@ def test_formats_are_those_of_io_lib(beam: Any) -> None:
     seen: set[bytes] = set()
 
     @settings(
-        max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=60,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),  # shrinking asks the BEAM for minutes
     )
     @given(st.lists(controls(), min_size=15, max_size=15))
     def compare(cases: list[Any]) -> None:
@@ -441,6 +445,14 @@ def test_long_terms_are_broken_as_io_lib_does(beam: Any) -> None:
     cases += [
         (charlist(f"~t{c}"), [term, depth]) for term in terms for c in "PW" for depth in (7, 20)
     ]
+    shapes: list[Any] = [
+        [1, 22, (atom.tag, 3, [4, 55])],
+        ImproperList([atom.abc, 12], b"tail"),
+        (atom.outer, ImproperList([1], atom.tail), [ImproperList([[1.5]], (atom.t, 2))]),
+        {atom.key: 1, b"long key": {2: [3, 4]}, (1, 2): atom.v},
+        ((b"\x00\x01\x02\x03", 1), [[]], atom.end),
+    ]
+    cases += [(charlist(f"~{width}p"), [shape]) for shape in shapes for width in range(4, 64)]
     for control, arguments, theirs in ex.eval(FORMATTED, Cases=cases, timeout=60):
         ours = format_text(control, arguments, Settings(unicode=False)).encode()
         assert ours == theirs, control
