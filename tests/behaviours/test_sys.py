@@ -11,9 +11,11 @@ import pytest
 
 from pynode.behaviours import (
     Agent,
+    DynamicSupervisor,
     GenEventHandler,
     GenEventManager,
     GenServer,
+    Supervisor,
     event_client,
     gen,
     start,
@@ -388,3 +390,49 @@ async def test_what_debug_refuses(runtime: Runtime) -> None:
     for what in odd:
         assert await sys.debug(main, pid, what) == atom.unknown_debug
     assert await reason_of_death(runtime, Pid(runtime.node_name, 99, 0, 1)) == atom.noproc
+
+
+@pytest.mark.parametrize(
+    ("server", "arguments", "module"),
+    [
+        (Agent, (5,), atom.gen_server),
+        (Supervisor, ([],), atom.gen_server),
+        (DynamicSupervisor, (), atom.gen_server),
+    ],
+)
+async def test_every_behaviour_answers(
+    runtime: Runtime, server: Any, arguments: tuple[Any, ...], module: Any
+) -> None:
+    """What is built on a server has all of it; servers, machines, managers: tests/beam/test_sys."""
+    main = runtime.main
+    pid = await start(runtime, server, *arguments, name="asked")
+    await sys.statistics(main, pid, True)
+    await sys.log(main, pid, 5)
+    await sys.trace(main, pid, True)
+    state = await sys.get_state(main, pid)
+    same = expose(runtime, "same", lambda state: state)
+    if server is Agent:
+        assert await sys.replace_state(main, pid, same) == state
+    else:
+        with pytest.raises(RemoteError, match="cannot be replaced"):
+            await sys.replace_state(main, pid, same)
+    await sys.suspend(main, pid)
+    status = await sys.get_status(main, pid)
+    assert status[:3] == (atom.status, pid, (atom.module, module))
+    assert (status[3][1], len(status[3][3])) == (atom.suspended, 3)
+    header, data, _ = status[3][4]
+    assert charlist_text(header[1]) == "Status for generic server asked"
+    assert (charlist_text(data[1][0][0]), data[1][0][1]) == ("Status", atom.suspended)
+    assert await sys.change_code(main, pid, "Any", 1, []) == atom.ok
+    await sys.resume(main, pid)
+    runtime.send(main, pid, (atom("$gen_cast"), (atom.cast, (b"no", b"function", []))))
+    assert await sys.log(main, pid, "get")
+    counts = await sys.statistics(main, pid)
+    assert counts is not None
+    assert counts["messages_in"] == 1
+    await sys.no_debug(main, pid)
+    with runtime.open_call(main, pid) as slot:
+        await sys.terminate(main, pid, (atom.shutdown, atom.over))
+        with pytest.raises(CallExit) as caught:
+            await slot.wait(DEADLINE)
+    assert caught.value.reason == (atom.shutdown, atom.over)
