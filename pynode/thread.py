@@ -20,7 +20,18 @@ from pynode.behaviours.words import NORMAL
 from pynode.errors import NodeDown
 
 if TYPE_CHECKING:
-    from pynode.behaviours.clients import AgentClient, Gen, GenEvent, Statem, Sys
+    from pynode.behaviours.clients import (
+        AgentClient,
+        Gen,
+        GenEvent,
+        PartitionClient,
+        ProcLib,
+        Statem,
+        SupervisorClient,
+        Sys,
+        TaskClient,
+        TaskSupervisorClient,
+    )
     from pynode.node import Node
     from pynode.process.process import Process
     from pynode.services.erpc import Erpc
@@ -366,6 +377,31 @@ class NodeThread:
     def agent(self) -> BlockingNamespace[AgentClient]:
         """What a client does with an Agent."""
         return BlockingNamespace(self, self.node.agent)
+
+    @property
+    def supervisor(self) -> BlockingNamespace[SupervisorClient]:
+        """What a client does with a supervisor."""
+        return BlockingNamespace(self, self.node.supervisor)
+
+    @property
+    def partition_supervisor(self) -> BlockingNamespace[PartitionClient]:
+        """How many partitions there are."""
+        return BlockingNamespace(self, self.node.partition_supervisor)
+
+    @property
+    def task(self) -> BlockingNamespace[TaskClient]:
+        """Functions in processes of their own; ``async_`` waits for the result here."""
+        return BlockingNamespace(self, self.node.task)
+
+    @property
+    def task_supervisor(self) -> BlockingNamespace[TaskSupervisorClient]:
+        """Tasks under a supervisor; ``thread.run(task.await_)`` waits for one."""
+        return BlockingNamespace(self, self.node.task_supervisor)
+
+    @property
+    def proc_lib(self) -> BlockingNamespace[ProcLib]:
+        """Processes that say when they have begun."""
+        return BlockingNamespace(self, self.node.proc_lib)
 
     @property
     def sys(self) -> BlockingNamespace[Sys]:

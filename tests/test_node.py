@@ -21,12 +21,16 @@ from pynode import (
     NodeDown,
     NodeNameError,
     NoSuchNode,
+    PartitionSupervisor,
     PortClosed,
     Process,
+    Supervisor,
+    TaskSupervisor,
     atom,
     call,
     cast,
     charlist,
+    elixir,
     monitor,
     self_,
     send,
@@ -275,6 +279,18 @@ def test_a_node_in_a_thread_links_watches_and_ends_processes(epmd_port: int) -> 
         assert thread.set_net_ticktime(thread.net_ticktime) == atom.unchanged
         thread.allow(["friend@localhost"])
         assert thread.allowed() == ["friend@localhost"]
+
+
+def test_a_node_in_a_thread_supervises_and_runs_tasks(epmd_port: int) -> None:
+    with Node.in_thread("py@localhost", cookie="test", epmd_port=epmd_port) as thread:
+        thread.start(Supervisor, [(Counter, 10), (TaskSupervisor,)], name="top")
+        assert thread.supervisor.count_children("top") == (2, 2, 1, 1)
+        tasks = thread.supervisor.which_child("top", elixir("Task.Supervisor")).pid
+        assert thread.task.async_(len, "four") == 4  # where everything waits, this does too
+        task = thread.task_supervisor.async_(tasks, len, "four")
+        assert thread.run(task.await_) == 4
+        thread.start(PartitionSupervisor, (Counter, 1), name="parts", partitions=2)
+        assert thread.partition_supervisor.partitions("parts") == 2
 
 
 def test_a_node_in_a_thread_has_the_words_of_a_node(options: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from pynode.behaviours import (
     GenEventHandler,
     GenEventManager,
     GenServer,
+    GenStatem,
     ServerStart,
     Supervisor,
     Task,
@@ -76,6 +77,11 @@ class Events(GenEventHandler):
     pass
 
 
+class Machine(GenStatem):
+    def init(self) -> Any:
+        return atom.idle
+
+
 class Inner(Supervisor, strategy="one_for_all"):
     def init(self) -> Any:  # type: ignore[override]
         return [Echo]
@@ -93,6 +99,7 @@ KINDS: dict[str, tuple[Any, Any, str, Any]] = {
     "agent": ((Agent, dict), elixir("Agent.Server"), "worker", [elixir("Agent.Server")]),
     "manager": (ChildSpec(GenEventManager, id="m"), atom.m, "worker", atom.dynamic),
     "handler": (ChildSpec(Events, id="h"), atom.h, "worker", atom.dynamic),
+    "state machine": (Machine, atom.Machine, "worker", [atom.Machine]),
     "function": (waiting, atom.waiting, "worker", [atom(waiting.__module__)]),
     "function and arguments": (
         ChildSpec(waiting, 1, key=2),
@@ -165,7 +172,8 @@ async def test_children_by_a_function_and_by_name(runtime: Runtime, clients: Cli
     for name in (atom.linked, atom.unlinked, elixir("Echo"), atom.served):
         # All are linked, also one whose function did not care to.
         runtime.exit(runtime.main, before[name], atom.kill)
-    await reason_of_death(runtime, top)  # four restarts in no time are one too many
+    # Four restarts in no time are one too many.
+    assert await reason_of_death(runtime, top) in (atom.shutdown, atom.noproc)
 
 
 class Kinds:
@@ -677,6 +685,21 @@ async def test_an_end_of_its_own_at_the_same_time_is_told(
     await asking
     reasons = [report["reason"] for report in reports(caplog)]
     assert reasons == [atom.crash]
+
+
+async def test_two_that_end_at_once(
+    runtime: Runtime, clients: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The second one is dead when it is told to end: its EXIT says with which reason."""
+    children = [ChildSpec(waiting, id=name) for name in "ab"]
+    top = await start(runtime, Supervisor, children, strategy="one_for_all")
+    before = await clients.pids(top)
+    for pid in before.values():
+        runtime.exit(runtime.main, pid, atom.crash)
+    assert list(await clients.restarted(top, before)) == [atom.a, atom.b]
+    found = [(report["errorContext"], report["reason"]) for report in reports(caplog)]
+    assert found == [(atom.child_terminated, atom.crash), (atom.shutdown_error, atom.crash)]
+    assert is_clean(runtime.local(top))  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------- classes, names
