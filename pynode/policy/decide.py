@@ -22,7 +22,7 @@ downs of existing links and monitors, spawn replies) are never asked about.
 
 :func:`default_policy` allows all of it: a signal can do no more than the process that takes it
 lets it, and a spawn request reaches only the functions that the program has exposed
-(:class:`pynode.process.spawn.Resolver`).
+(:class:`pynode.process.resolver.Resolver`).
 """
 
 from __future__ import annotations

@@ -123,10 +123,18 @@ def _is_atom(value: Any) -> bool:
 
 def name_of_mfa(module: Any, function: Any, arity: int) -> str:
     """Write ``M:F/A``, an Elixir module's as ``Hello.world/0``."""
-    module, function = ("nil" if part is None else str(part) for part in (module, function))
+    module, function = (_word(part) for part in (module, function))
     if module.startswith("Elixir."):
         return f"{module[7:]}.{function}/{arity}"
     return f"{module}:{function}/{arity}"
+
+
+def _word(part: Any) -> str:
+    if part is None or type(part) is bool:
+        return {None: "nil", True: "true", False: "false"}[part]
+    if isinstance(part, str | Atom):
+        return str(part)
+    return repr(shown(part))  # what a peer sent in the place of an atom, at any length
 
 
 class Spawned:

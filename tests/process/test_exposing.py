@@ -393,3 +393,16 @@ async def test_whose_turn_it_is_when_one_that_was_woken_goes(runtime: Runtime) -
     for each in (first, third):
         runtime.exit(runtime.main, each.pid, atom.kill)
     await until(lambda: threads.count == -1)
+
+
+async def test_what_stands_for_a_name_is_shortened_in_the_log(
+    runtime: Runtime, out: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply = (Atom("erlang"), Atom("apply"), 3)
+    why, _ = await reason(runtime, out, apply, [b"x" * 1_000_000, [1] * 100_000, []])
+    assert why == atom.badarg
+    [record] = caplog.records
+    assert len(record.getMessage()) < 10_000
+    nil = await reason(runtime, out, (None, True, 0), [])
+    assert nil == (atom.undef, [(None, True, [], [])])
+    assert "crashed in nil:true/0" in caplog.records[-1].getMessage()
