@@ -158,6 +158,10 @@ cdef extern from *:
             to[size - 1] = (unsigned char)from[size - 1];
         }
     }
+    /* The error that is set already. */
+    #define pynode_pending() (-1)
+    /* An object of a reference that is ours already. */
+    #define pynode_owned(object) (object)
     /* Of any bytes; nothing beyond them is read. */
     static inline uint32_t pynode_hash(const unsigned char *at, Py_ssize_t size) {
         uint64_t state = (uint64_t)size * 0x9E3779B97F4A7C15u, word;
@@ -182,6 +186,8 @@ cdef extern from *:
         return (uint32_t)(state >> 32);
     }
     """
+    int pending_error "pynode_pending"() except -1
+    object owned "pynode_owned"(PyObject*)
     void copy_short "pynode_copy"(unsigned char*, const char*, Py_ssize_t) nogil
     bint compact_int "pynode_compact"(PyObject*, long long*) nogil
     uint32_t get32 "pynode_get32"(const unsigned char*) nogil
@@ -250,15 +256,20 @@ cdef Py_ssize_t _last_depth = 0
 cdef Py_ssize_t _last_elements = 0
 
 
-cdef int _use_limits(object limits) except -1:
+cdef inline int _use_limits(object limits) except -1:
     """Have the numbers of ``limits`` at hand; they are frozen, so the last are remembered."""
-    global _last_limits, _last_depth, _last_elements
     if limits is not _last_limits:
-        depth, elements = limits.depth, limits.elements
-        _last_limits = None
-        _last_depth = min(depth, _LARGEST)
-        _last_elements = min(elements, _LARGEST)
-        _last_limits = limits
+        _read_limits(limits)
+    return 0
+
+
+cdef int _read_limits(object limits) except -1:
+    global _last_limits, _last_depth, _last_elements
+    depth, elements = limits.depth, limits.elements
+    _last_limits = None
+    _last_depth = min(depth, _LARGEST)
+    _last_elements = min(elements, _LARGEST)
+    _last_limits = limits
     return 0
 
 
@@ -277,6 +288,8 @@ cdef struct Reader:
     # Owned, or NULL until they are wanted: all the bytes, and what make_map() remembers.
     PyObject* whole
     PyObject* known
+
+ctypedef PyObject* (*raw_reader)(Reader*) noexcept
 
 cdef struct AtomSlot:
     PyObject* wire
@@ -857,6 +870,7 @@ cdef object _decode(
     PyObject* whole,
 ):
     cdef Reader r
+    cdef PyObject* found
     _use_limits(limits)
     r.data = data
     r.size = size
@@ -868,21 +882,41 @@ cdef object _decode(
     r.atoms = <PyObject*>atoms
     r.whole = whole
     r.known = NULL
+    # Called so that an error comes back as NULL: it costs nothing to be ready for one.
+    found = (<raw_reader>_read)(&r)
+    if found is NULL or r.known is not NULL or r.whole is not whole:
+        return _end(&r, pos, atoms, text, limits, whole, found)
+    pos[0] = r.pos
+    return owned(found)
+
+
+cdef object _end(
+    Reader* r,
+    Py_ssize_t* pos,
+    tuple atoms,
+    bint text,
+    object limits,
+    PyObject* whole,
+    PyObject* found,
+):
+    """Clear up behind a reader that failed, or needed more than its bytes."""
     try:
-        found = _read(&r)
+        if found is NULL:
+            pending_error()
+        result = owned(found)
         pos[0] = r.pos
     except _TooDeep:
-        found, end = _pure_decoder.decode_payload(
-            _whole(&r), pos[0], atoms, text=text, limits=limits
+        result, end = _pure_decoder.decode_payload(
+            _whole(r), pos[0], atoms, text=text, limits=limits
         )
         pos[0] = end
     except MemoryError:
-        raise DecodeError("more than fits in memory", min(r.pos, size)) from None
+        raise DecodeError("more than fits in memory", min(r.pos, r.size)) from None
     finally:
         if whole is NULL:
             Py_XDECREF(r.whole)
         Py_XDECREF(r.known)
-    return found
+    return result
 
 
 cdef object decode_span(
@@ -1010,9 +1044,7 @@ cdef void drop_writer(Writer* w) noexcept:
 
 
 cdef inline int _head(Writer* w, int tag, Py_ssize_t size) except -1:
-    """Write a tag and a length of 32 bits."""
-    if size > 0xFFFFFFFF:
-        raise EncodeError(_out_of_range)
+    """Write a tag and a length that is one of 32 bits."""
     _need(w, 5)
     w.bytes_[w.used] = tag
     set32(w.bytes_ + w.used + 1, <uint32_t>size)
@@ -1042,6 +1074,8 @@ cdef inline int _put_data(Writer* w, const char* data, Py_ssize_t size) except -
     """Write BINARY_EXT."""
     cdef unsigned char* at
     if size > 0xFFFFFFFF:
+        if not w.careful:
+            return _CARE
         raise EncodeError(_out_of_range)
     _need(w, size + 5)
     at = w.bytes_ + w.used
@@ -1103,6 +1137,8 @@ cdef int _put_long(Writer* w, object value) except -1:
 cdef inline int _put_float(Writer* w, PyObject* number) except -1:
     cdef double value = float_value(number)
     if not isfinite(value):
+        if not w.careful:
+            return _CARE
         raise EncodeError(_not_finite.format(<object>number))
     _need(w, 9)
     w.bytes_[w.used] = 70
@@ -1120,6 +1156,8 @@ cdef int _put_str(Writer* w, object value) except -1:
     try:
         data = PyUnicode_AsUTF8String(value)
     except UnicodeEncodeError as error:
+        if not w.careful:
+            return _CARE
         raise EncodeError(f"a str that is no UTF-8: {error.reason}") from None
     return _put_data(w, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
@@ -1160,9 +1198,15 @@ cdef int _put_reference(Writer* w, Reference value) except -1:
     return 0
 
 
-cdef inline int _enter(Writer* w) except -1:
+cdef inline int _enter(Writer* w, Py_ssize_t size) except -1:
     """Go into a container."""
+    if size > 0xFFFFFFFF:
+        if not w.careful:
+            return _CARE
+        raise EncodeError(_out_of_range)
     if w.depth >= w.max_depth:
+        if not w.careful:
+            return _CARE
         raise EncodeError(f"a term nested deeper than {w.max_depth}")
     if w.depth >= _NATIVE_DEPTH:
         return _DEEP
@@ -1197,7 +1241,7 @@ cdef int _put_tuple(Writer* w, PyObject* value) except -1:
     cdef Py_ssize_t size = tuple_size(value)
     cdef int ended
     if size:
-        ended = _enter(w)
+        ended = _enter(w, size)
         if ended:
             return ended
     if size < 256:
@@ -1252,16 +1296,17 @@ cdef int _put_list(Writer* w, PyObject* value) except -1:
         return _DONE
     if Py_TYPE(PyList_GET_ITEM(value, 0)) == &PyLong_Type and _put_string(w, value):
         return _DONE
-    ended = _enter(w)
+    ended = _enter(w, size)
     if ended:
         return ended
-    _head(w, 108, size)
     if w.careful:
         copied = tuple(<list>value)
+        _head(w, 108, PyTuple_GET_SIZE(copied))
         ended = _put_all(w, <PyObject*>copied)
         if ended:
             return ended
     else:
+        _head(w, 108, size)
         for index in range(size):
             item = PyList_GET_ITEM(value, index)
             ended = _put_here(w, item)
@@ -1287,7 +1332,7 @@ cdef int _put_dict(Writer* w, PyObject* value) except -1:
     cdef bint text = size == 1
     cdef int ended
     if size:
-        ended = _enter(w)
+        ended = _enter(w, size)
         if ended:
             return ended
     _head(w, 116, size)
@@ -1299,7 +1344,7 @@ cdef int _put_dict(Writer* w, PyObject* value) except -1:
             if text and size > 1:
                 return _CARE
             data = True
-            _put_data(w, bytes_start(key), bytes_size(key))
+            ended = _put_data(w, bytes_start(key), bytes_size(key))
         else:
             if size > 1:
                 if kind == &PyUnicode_Type:
@@ -1309,8 +1354,8 @@ cdef int _put_dict(Writer* w, PyObject* value) except -1:
                 elif not _flat(<object>key):
                     return _CARE
             ended = _put(w, key)
-            if ended:
-                return ended
+        if ended:
+            return ended
         ended = _put_here(w, item)
         if ended:
             return ended
@@ -1319,7 +1364,7 @@ cdef int _put_dict(Writer* w, PyObject* value) except -1:
 
 
 cdef int _put_improper(Writer* w, ImproperList value) except -1:
-    cdef int ended = _enter(w)
+    cdef int ended = _enter(w, PyTuple_GET_SIZE(value.elements))
     if ended:
         return ended
     _head(w, 108, PyTuple_GET_SIZE(value.elements))
@@ -1398,7 +1443,7 @@ cdef int _put_mapping(Writer* w, object value) except -1:
     items = _pure_encoder.map_items(value)
     size = PyTuple_GET_SIZE(items)
     if size:
-        ended = _enter(w)
+        ended = _enter(w, size)
         if ended:
             return ended
     _head(w, 116, size >> 1)
@@ -1413,7 +1458,7 @@ cdef int _put_mapping(Writer* w, object value) except -1:
 cdef int _put_fun(Writer* w, object value) except -1:
     cdef Py_ssize_t start = w.used
     cdef Py_ssize_t size
-    cdef int ended = _enter(w)
+    cdef int ended = _enter(w, 0)
     if ended:
         return ended
     env = value.env
@@ -1434,7 +1479,7 @@ cdef int _put_record(Writer* w, object value) except -1:
     cdef int ended
     if not w.records:
         raise EncodeError(_pure_encoder._NO_RECORDS)
-    ended = _enter(w)
+    ended = _enter(w, 0)
     if ended:
         return ended
     fields = value.fields
@@ -1460,20 +1505,23 @@ cdef int put_term(Writer* w, object term, bint records, object limits) except -1
     w.max_depth = _last_depth
     w.depth = 0
     w.careful = False
+    ended = _put(w, <PyObject*>term)
+    if ended:
+        _put_again(w, start, term, ended, limits)
+    return 0
+
+
+cdef int _put_again(Writer* w, Py_ssize_t start, object term, int ended, object limits) except -1:
+    """Write a term that the first attempt was not good enough for."""
+    w.used = start
+    w.depth = 0
+    w.careful = True
     try:
-        try:
-            ended = _put(w, <PyObject*>term)
-        except EncodeError:
-            ended = _CARE  # of several errors, which one is told is settled there
         if ended == _CARE:
-            w.used = start
-            w.depth = 0
-            w.careful = True
             ended = _put(w, <PyObject*>term)
         if ended == _DEEP:
             w.used = start
-            data = _pure_encoder._joined(term, records, b"", limits)
-            _put_object(w, data)
+            _put_object(w, _pure_encoder._joined(term, w.records, b"", limits))
     except _struct_error:
         raise EncodeError(_out_of_range) from None
     except EncodeError:
@@ -1484,14 +1532,23 @@ cdef int put_term(Writer* w, object term, bint records, object limits) except -1
 
 
 cdef object encode_bytes(object term, bint version, bint records, object limits):
-    cdef unsigned char[1024] room
+    cdef unsigned char[512] room
     cdef Writer w
-    open_writer(&w, room, 1024)
+    cdef int ended
+    open_writer(&w, room, 512)
     if version:
         room[0] = 131
         w.used = 1
+    _use_limits(limits)
+    w.records = records
+    w.max_depth = _last_depth
+    w.depth = 0
+    w.careful = False
+    ended = _put(&w, <PyObject*>term)  # where there is no memory, nothing is held either
+    if not ended:
+        return close_writer(&w)
     try:
-        put_term(&w, term, records, limits)
+        _put_again(&w, version, term, ended, limits)
         return close_writer(&w)
     finally:
         drop_writer(&w)
