@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -18,11 +19,16 @@ from pynode.errors import (
     FunctionClause,
     NoConnection,
     NoProcess,
+    StartError,
+    StartIgnored,
     Stop,
 )
 from pynode.node import Node
-from pynode.terms import Pid, atom, elixir
+from pynode.terms import Pid, atom, elixir, identical
 from pynode.testing import Beam, eventually
+from tests.beam.compiled import load
+from tests.beam.meshes import erl
+from tests.beam.server_twins import DRIVER as ENDS_DRIVER, SERVER as ENDS, Ends
 
 GLOBAL = atom("global")
 
@@ -387,3 +393,60 @@ async def test_python_stops_multi_calls_and_requests(beam: Any, py_node: Any) ->
         await node.stop_server(pid, atom.shutdown, timeout=10)
         with pytest.raises(NoProcess):
             await node.stop_server(("counter", ex.name))
+
+
+# --------------------------------------------------------------------------- either language
+
+REASONS = (atom.normal, atom.shutdown, (atom.shutdown, 1), atom.odd, (atom.a, atom.b))
+CONTINUE = atom("continue")
+
+
+def endings() -> list[tuple[Any, Any, Any]]:
+    """Return how a server begins, and what is then done to it."""
+    acts: list[Any] = [
+        (atom.call, atom.later),
+        (atom.exit, atom.kill),
+        (atom.wait, (atom.timeout, 20)),
+    ]
+    for reason in REASONS:
+        acts += [(atom.stop, reason), (atom.exit, reason)]
+        for how in (atom.call, atom.cast, atom.info):
+            acts += [(how, (atom.stop, reason)), (how, (atom.exit, reason))]
+            acts.append((how, (CONTINUE, (atom.do, (atom.stop, reason)))))
+        acts.append((atom.call, (atom.stop, reason, atom.bye)))
+    for how in (atom.call, atom.cast, atom.info):
+        acts += [(how, atom.crash), (how, atom.rubbish), (how, atom.hello)]
+        acts += [(how, (CONTINUE, 1)), (how, (CONTINUE, (atom.do, atom.crash)))]
+    found = [(trap, atom.ok, act) for act in acts for trap in (False, True)]
+    begins: list[Any] = [atom.ignore, (CONTINUE, 2), (CONTINUE, (atom.do, atom.crash))]
+    begins += [(word, reason) for word in (atom.stop, atom.exit) for reason in REASONS]
+    return found + [(False, begin, (atom.call, atom.hello)) for begin in begins]
+
+
+async def test_servers_of_either_language_end_alike(
+    beam: Any, py_node: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which callbacks run, what the caller gets, and with what reason the process ends."""
+    caplog.set_level(logging.CRITICAL, "pynode.process")
+    ex = erl(beam)
+    await load(ex, ENDS)
+    await load(ex, ENDS_DRIVER)
+    await ex.aeval("logger:set_primary_config(level, none).")
+    async with py_node() as node:
+        await node.connect(ex.name)
+        cases = endings()
+        theirs = await ex.aeval("ends_driver:alone(Cases).", Cases=cases, timeout=60)
+        pids = await ex.aeval("ends_driver:waiting(Count).", Count=len(cases))
+        run = []
+        for told, (trap, begin, act) in zip(pids, cases, strict=True):
+            pid: Any
+            try:
+                pid = await node.start(Ends, told, trap, begin)
+            except StartIgnored:
+                pid = atom.ignore
+            except StartError as error:
+                pid = (atom.error, error.reason)
+            run.append((told, pid, act))
+        ours = await ex.aeval("ends_driver:run(Run).", Run=run, timeout=60)
+        for case, one, other in zip(cases, theirs, ours, strict=True):
+            assert identical(one, other), f"{case!r}: BEAM {one!r}, Python {other!r}"
