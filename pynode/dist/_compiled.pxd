@@ -31,7 +31,10 @@ cdef class Gather:
     cdef readonly Py_ssize_t messages
     # Who is to be told, :class:`pynode.net.link.Link`; None: nobody may send here.
     cdef public object link
+    # Of the connection.
+    cdef public unsigned long long flags
 
     cdef int append(self, const void* data, Py_ssize_t size) except -1
     cdef bytes control(self, object from_, object to)
     cdef object send(self, object from_, object to, object term)
+    cdef object put(self, tuple control, bint with_payload, object term)

@@ -24,12 +24,13 @@ from pynode.etf._compiled cimport (
     decode_span,
     drop_writer,
     open_writer,
+    put_bytes,
     put_term,
 )
 from pynode.terms._compiled cimport Atom, Pid, Reference
 
 from pynode.config import Limits
-from pynode.dist.control import AliasSend, RegSend, Send, SendSender
+from pynode.dist.control import AliasSend, Demonitor, Monitor, RegSend, Send, SendSender
 from pynode.dist.control_encoder import encode_control
 from pynode.errors import DecodeError, EncodeError
 
@@ -72,6 +73,8 @@ cdef enum:
     REG_SEND = 6
     SEND_SENDER = 22
     ALIAS_SEND = 33
+    MONITOR = 19
+    DEMONITOR = 20
     ALTACT_SEND = 37
     TO_PROCESS = 0
     TO_ALIAS = 4
@@ -129,8 +132,9 @@ cdef class Intake:
 
     #: Set by the owner once it is closed: no further frame is looked at.
     cdef public bint stopped
-    #: Of the last call of :meth:`take`: frames it dealt with itself, all of them messages; ticks.
+    #: Of the last call of :meth:`take`: frames it dealt with itself, messages among them, ticks.
     cdef readonly Py_ssize_t frames
+    cdef readonly Py_ssize_t messages
     cdef readonly Py_ssize_t ticks
     cdef object _limits
     cdef Py_ssize_t _longest
@@ -143,26 +147,39 @@ cdef class Intake:
     cdef bytes _control
     cdef tuple _control_atoms
     cdef object _message
+    cdef object _local
+    cdef object _on_control
 
-    def __init__(self, messages, peer, limits, dict seen):
-        """``seen``: the headers that an :class:`AtomCache` knows, which empties it at each news."""
+    def __init__(self, messages, peer, limits, dict seen, local):
+        """Make one.
+
+        Args:
+            messages: what takes the messages.
+            peer: the other node.
+            limits: see :class:`pynode.config.Limits`.
+            seen: the headers that an :class:`AtomCache` knows, which empties it at each news.
+            local: the name of this node.
+        """
+        self._local = local
         self._messages = messages
         self._peer = peer
         self._limits = limits
         self._longest = limits.frame_bytes
         self._seen = seen
 
-    def take(self, bytes data, Py_ssize_t position, frame_):
+    def take(self, bytes data, Py_ssize_t position, frame_, on_control):
         """Deal with the frames from ``position`` on, and return where the first unfinished begins.
 
-        ``frame_`` takes the frames that are something else.  One above the limit counts as
-        unfinished.
+        ``frame_(frame, on_control)`` takes the frames that are something else.  One above the
+        limit counts as unfinished.
         """
         cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t length
         self.frames = 0
+        self.messages = 0
         self.ticks = 0
+        self._on_control = on_control
         while size - position >= 4:
             length = be32(base + position)
             if length == 0:
@@ -177,7 +194,7 @@ cdef class Intake:
                 self.frames -= 1
                 self._header = None  # it may have filled slots anew
                 self._control = None
-                frame_(data[position - length : position])
+                frame_(data[position - length : position], on_control)
             if self.stopped:
                 return size
         return position
@@ -214,6 +231,7 @@ cdef class Intake:
                 length - at > same
                 and memcmp(PyBytes_AS_STRING(self._control), frame + at, same) == 0
             ):
+                self.messages += 1
                 self._messages.message(
                     self._peer, self._message, frame, length, at + same, atoms
                 )
@@ -229,6 +247,8 @@ cdef class Intake:
         if length - at < 8 or frame[at] != 104 or frame[at + 2] != 97:
             return 0
         op = frame[at + 3]
+        if op == MONITOR or op == DEMONITOR:
+            return self._watch(frame, length, at, atoms)
         if not (op == SEND or op == SEND_SENDER or op == REG_SEND or op == ALIAS_SEND
                 or op == ALTACT_SEND):
             return 0
@@ -245,7 +265,40 @@ cdef class Intake:
             self._control = PyBytes_FromStringAndSize(<const char*>frame + at, end - at)
             self._control_atoms = atoms
             self._message = message
+        self.messages += 1
         self._messages.message(self._peer, message, frame, length, end, atoms)
+        return 1
+
+    cdef int _watch(
+        self, const unsigned char* frame, Py_ssize_t length, Py_ssize_t at, tuple atoms
+    ) except -1:
+        """Hand on a MONITOR_P or DEMONITOR_P between this node and the peer."""
+        cdef Py_ssize_t end = at
+        cdef tuple term
+        try:
+            found = decode_span(frame, length, &end, atoms, False, self._limits)
+        except DecodeError:
+            return 0
+        if type(found) is not tuple or PyTuple_GET_SIZE(found) != 4:
+            return 0
+        term = found
+        if (
+            type(term[1]) is not Pid
+            or type(term[3]) is not Reference
+            or (<Pid>term[1]).node != self._peer.name
+        ):
+            return 0
+        if type(term[2]) is Pid:
+            if (<Pid>term[2]).node != self._local:
+                return 0
+        elif type(term[2]) is not Atom:
+            return 0
+        message = new_tuple(Monitor if term[0] == MONITOR else Demonitor, 3)
+        for at in range(3):
+            part = term[at + 1]
+            Py_INCREF(part)
+            PyTuple_SET_ITEM(message, at, part)
+        self._on_control(message, None)
         return 1
 
 
@@ -329,6 +382,33 @@ cdef class Gather:
             head[6] = 0
             self.append(head, 7)
             self.append(PyBytes_AS_STRING(control), PyBytes_GET_SIZE(control))
+            self.append(writer.bytes_, writer.used)
+            self.messages += 1
+            return None
+        finally:
+            drop_writer(&writer)
+
+    cdef object put(self, tuple control, bint with_payload, object term):
+        """Write a whole frame; as :meth:`send`, but with any control message, as its term."""
+        cdef unsigned char[FRAME_ROOM] room
+        cdef Writer writer
+        cdef Py_ssize_t size
+        open_writer(&writer, room, FRAME_ROOM)
+        try:
+            put_bytes(&writer, b"\0\0\0\0\x83D\0", 7)
+            put_term(&writer, control, False, _LIMITS)
+            size = writer.used
+            if with_payload:
+                put_term(&writer, term, False, _LIMITS)
+                if writer.used - size >= MOST_MESSAGE:
+                    return PyBytes_FromStringAndSize(
+                        <const char*>writer.bytes_ + size, writer.used - size
+                    )
+            size = writer.used - 4
+            writer.bytes_[0] = size >> 24
+            writer.bytes_[1] = size >> 16 & 255
+            writer.bytes_[2] = size >> 8 & 255
+            writer.bytes_[3] = size & 255
             self.append(writer.bytes_, writer.used)
             self.messages += 1
             return None

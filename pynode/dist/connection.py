@@ -146,7 +146,7 @@ class Connection:
         # often the same.
         self._intake: Any = None
         if Intake is not None and messages is not None and self._headers:
-            self._intake = Intake(messages, peer, self.limits, self._atoms.seen)
+            self._intake = Intake(messages, peer, self.limits, self._atoms.seen, self._local_name)
         self._last_control = b""
         self._last_atoms: tuple[AnyAtom, ...] | None = None
         self._last_message: Control | None = None
@@ -205,10 +205,10 @@ class Connection:
                 return
         intake = self._intake
         try:
-            position = intake.take(data, position, lambda frame: self._frame(frame, on_control))
+            position = intake.take(data, position, self._frame, on_control)
         finally:
             self.frames_received += intake.frames
-            self.messages_received += intake.frames
+            self.messages_received += intake.messages
             self.ticks_received += intake.ticks
         if position < len(data) and not self.closed:
             self._take_frames(data[position:], on_control)

@@ -60,7 +60,7 @@ class Outbox:
     __slots__ = (
         "_active",
         "_fragments",
-                "_headers",
+        "_headers",
         "_number",
         "_of_sender",
         "_ready",
@@ -141,6 +141,8 @@ class Outbox:
 
         No further frame is begun once ``max_bytes`` are reached.
         """
+        if not self._waiting_bytes:  # nothing but small frames
+            return [self.gather.take()] if self.gather.used else []
         pieces: list[Buffer] = []
         size = 0
         while size < max_bytes:

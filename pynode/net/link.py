@@ -100,6 +100,7 @@ class Link:
         gather = self.connection.outbox.gather
         if Gather is not None and peer.flags & Flag.SEND_SENDER:
             gather.link = self
+            gather.flags = int(peer.flags)
             self.gather = gather
         channel.receiver = self
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from pynode.etf import IMPLEMENTATION
 
-__all__ = ["InboundMessages", "OutboundMessages"]
+__all__ = ["InboundMessages", "OutboundMessages", "run_messages"]
 
 InboundMessages: Any = None
 OutboundMessages: Any = None
+run_messages: Any = None
 
 if not TYPE_CHECKING and IMPLEMENTATION == "compiled":
     try:
-        from pynode.process._compiled import InboundMessages, OutboundMessages
+        from pynode.process._compiled import InboundMessages, OutboundMessages, run_messages
     except ImportError:  # a checkout whose codec alone was built
         if os.environ.get("PYNODE_IMPL") == "compiled":
             raise

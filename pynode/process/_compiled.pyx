@@ -5,16 +5,20 @@ from cpython.object cimport PyObject
 
 from pynode.dist._compiled cimport Gather, Messages
 from pynode.etf._compiled cimport decode_span
-from pynode.terms._compiled cimport Pid
+from pynode.terms._compiled cimport Pid, Reference
 
 from pynode.dist.control import AliasSend, RegSend, Send, SendSender
+from pynode.dist.flags import Flag
 from pynode.errors import EncodeError
 from pynode.policy import Action, default_policy
 from pynode.process.mailbox import Mailbox
 
-__all__ = ["InboundMessages", "OutboundMessages"]
+__all__ = ["InboundMessages", "OutboundMessages", "run_messages"]
 
 cdef object _SEND = Action.SEND
+cdef unsigned long long _ALIAS = int(Flag.ALIAS)
+cdef unsigned long long _ALTACT_SIG = int(Flag.ALTACT_SIG)
+cdef unsigned long long _MONITORS = int(Flag.DIST_MONITOR | Flag.DIST_MONITOR_NAME)
 
 
 cdef class InboundMessages(Messages):
@@ -109,22 +113,133 @@ cdef class OutboundMessages:
         self._busy = router._busy
         self._gathers = gathers
 
-    def send(self, process, Pid dest, term):
-        """Send ``term`` if this way is open; False: it is to be sent by :class:`Delivery`."""
-        cdef Gather gather = self._gathers.get(dest.node)
-        if gather is None or gather.shut or self._busy or not process.alive:
-            return False
-        try:
-            payload = gather.send(process.pid, dest, term)
-        except EncodeError:
-            return False  # it is told there, or it is a native record
-        if payload is not None:
-            control = SendSender(process.pid, dest)
-            self._router.signal(process, dest.node, control, payload)
-        elif gather.used >= GATHER_BYTES:
-            if gather.link.full():
-                self._router.hold(process, dest.node)
+    cdef Gather _open(self, node):
+        cdef Gather gather = self._gathers.get(node)
+        if gather is None or gather.shut or self._busy:
+            return None
+        return gather
+
+    cdef int _written(self, Gather gather, process, node) except -1:
+        """Something was put there that has to be sent."""
+        if gather.used >= GATHER_BYTES:
+            if gather.link.full() and process is not None:
+                self._router.hold(process, node)
         elif not gather.scheduled:
             gather.scheduled = True
             gather.link.schedule_flush()
+        return 0
+
+    def send(self, process, dest, term):
+        """Send ``term`` to a pid or an alias if this way is open.
+
+        False: it is to be sent by :class:`pynode.process.delivery.Delivery`.
+        """
+        cdef Gather gather
+        cdef tuple control
+        node = (<Pid>dest).node if type(dest) is Pid else (<Reference>dest).node
+        gather = self._open(node)
+        if gather is None or not process.alive:
+            return False
+        try:
+            if type(dest) is Pid:
+                payload = gather.send(process.pid, dest, term)
+            elif gather.flags & _ALTACT_SIG:
+                payload = gather.put((37, 4, process.pid, dest), True, term)
+            elif gather.flags & _ALIAS:
+                payload = gather.put((33, process.pid, dest), True, term)
+            else:
+                return False
+        except EncodeError:
+            return False  # it is told there, or it is a native record
+        if payload is None:
+            self._written(gather, process, node)
+        else:
+            kind = SendSender if type(dest) is Pid else AliasSend
+            self._router.signal(process, node, kind(process.pid, dest), payload)
         return True
+
+    def monitor(self, process, Pid dest, Reference ref):
+        """Send MONITOR_P if this way is open."""
+        cdef Gather gather = self._open(dest.node)
+        if gather is None or ~gather.flags & _MONITORS:
+            return False
+        gather.put((19, process.pid, dest, ref), False, None)
+        self._written(gather, process, dest.node)
+        return True
+
+    def demonitor(self, process, Pid dest, Reference ref):
+        """Send DEMONITOR_P if this way is open."""
+        cdef Gather gather = self._open(dest.node)
+        if gather is None or ~gather.flags & _MONITORS:
+            return False
+        gather.put((20, process.pid, dest, ref), False, None)
+        self._written(gather, None, dest.node)
+        return True
+
+
+cdef extern from *:
+    """
+    #include <time.h>
+    /* The clock of time.monotonic(). */
+    static inline double pynode_monotonic(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    }
+    """
+    double monotonic "pynode_monotonic"() noexcept
+
+cdef extern from "Python.h":
+    int PyContext_Enter(object) except -1
+    int PyContext_Exit(object) except -1
+
+
+def run_messages(process, Py_ssize_t most, double deadline, double slow, double now):
+    """Give the body of ``process`` up to ``most`` messages, all in one visit to its context.
+
+    Returns:
+        ``(now, what, value, seconds)``: when it stopped, and why.  ``what`` is 0: nothing to do;
+        1: the budget or ``most`` is used up; 2: ``value`` is the coroutine that a message needs;
+        3: ``value`` is what a message raised; 4: the last one held the loop for long.  The last
+        took ``seconds``.
+    """
+    cdef Py_ssize_t left = most
+    cdef double then = now
+    cdef int what = 0
+    value = None
+    call = process.body.message
+    context = process.context
+    PyContext_Enter(context)
+    try:
+        while process.task is None and process.alive and process.held_by is None:
+            mailbox = process.mailbox
+            if mailbox is None:
+                break
+            if mailbox.saved:
+                message = mailbox.take(process.receivers)
+            elif len(mailbox):
+                message = mailbox.popleft()
+            else:
+                if process.receivers is None:
+                    process.mailbox = None  # an idle process is as small as can be
+                break
+            then = now
+            try:
+                value = call(process, message)
+            except BaseException as error:
+                value = error
+                what = 3
+            now = monotonic()
+            if what or value is not None:
+                what = what or 2
+                break
+            if now - then > slow:
+                what = 4
+                break
+            left -= 1
+            if left == 0 or now > deadline:
+                what = 1
+                break
+    finally:
+        PyContext_Exit(context)
+    return now, what, value, now - then

@@ -100,7 +100,12 @@ class Delivery:
             TypeError: ``dest`` is none of these.
             ProcessDead: ``process`` has ended.
         """
-        if type(dest) is Pid and self.quick is not None and self.quick.send(process, dest, message):
+        quick = self.quick
+        if (
+            quick is not None
+            and (type(dest) is Pid or (type(dest) is Reference and not priority))
+            and quick.send(process, dest, message)
+        ):
             return
         if not process.alive:
             raise self.refusal(process)

@@ -143,8 +143,14 @@ class Monitors:
         node = monitor.node
         if node != runtime.node_name:
             what = target if type(target) is Pid else target[0]
+            quick = runtime.quick
             try:
-                runtime.router.signal(process, node, c.Monitor(process.pid, what, monitor.ref))
+                if (
+                    quick is None
+                    or type(target) is not Pid
+                    or not quick.monitor(process, target, monitor.ref)
+                ):
+                    runtime.router.signal(process, node, c.Monitor(process.pid, what, monitor.ref))
             except BaseException:
                 del process.monitors[monitor.ref]
                 raise
@@ -179,7 +185,15 @@ class Monitors:
         node = monitor.node
         remote = runtime.nodes.find(node)
         if remote is not None and remote.monitors.pop(monitor.ref, None) is not None:
-            what = monitor.target if type(monitor.target) is Pid else monitor.target[0]
+            target = monitor.target
+            quick = runtime.quick
+            if (
+                quick is not None
+                and type(target) is Pid
+                and quick.demonitor(monitor.process, target, monitor.ref)
+            ):
+                return
+            what = target if type(target) is Pid else target[0]
             pid = monitor.process.pid
             runtime.router.force(pid, node, c.Demonitor(pid, what, monitor.ref))
 

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.errors import Exit
+from pynode.process._choice import run_messages
 from pynode.process.reasons import log_crash, log_zombie, name_of, reason_of
 from pynode.process.task import ProcessTask, TaskFuture
 from pynode.process.words import NORMAL
@@ -169,6 +170,8 @@ class Scheduler:
 
     def _messages(self, process: Process, now: float) -> float:
         """Give the body its messages, one after the other."""
+        if run_messages is not None:
+            return self._messages_compiled(process, now)
         call = process.body.message  # type: ignore[union-attr]
         deadline = self.deadline
         for _ in range(BATCH):
@@ -185,22 +188,52 @@ class Scheduler:
         self.ready(process)
         return now
 
+    def _messages_compiled(self, process: Process, now: float) -> float:
+        """The same, with the loop in C for as long as callbacks are plain and return."""
+        batch = BATCH
+        while True:
+            now, what, value, spent = run_messages(process, batch, self.deadline, self.slow, now)
+            if what == 0:
+                return now
+            if what == 1:
+                break
+            callback = process.body.message  # type: ignore[union-attr]
+            if what == 3:
+                self._raised(process, value, callback)
+                now = monotonic()
+            else:
+                if spent > self.slow:
+                    self._warn(process, callback, spent)
+                if what == 2:
+                    now = self._begin_task(process, value, now)
+            if now > self.deadline:
+                break
+            batch -= 1  # of those that went another way, at least
+            if batch == 0:
+                break
+        self.ready(process)
+        return now
+
     def _call(self, process: Process, callback: Any, args: tuple[Any, ...], now: float) -> float:
         """Run a callback of the body, and the first step of the coroutine it may return."""
         try:
             coro = process.context.run(callback, *args)
-        except Exit as error:
-            self._exited(process, error, callback)
-            return monotonic()
         except BaseException as error:
-            self._crashed(process, error, callback)
+            self._raised(process, error, callback)
             return monotonic()
         then = now
         now = monotonic()
         if now - then > self.slow:
             self._warn(process, callback, now - then)
-        if coro is None:
-            return now
+        return now if coro is None else self._begin_task(process, coro, now)
+
+    def _raised(self, process: Process, error: BaseException, where: Any) -> None:
+        if isinstance(error, Exit):
+            self._exited(process, error, where)
+        else:
+            self._crashed(process, error, where)
+
+    def _begin_task(self, process: Process, coro: Any, now: float) -> float:
         if not process.alive:  # it ended itself in the callback, and none of this has begun
             coro.close()
             return now
