@@ -18,6 +18,7 @@ from typing import Final
 from pynode.errors import ConfigError
 
 __all__ = [
+    "NO_NAME",
     "Limits",
     "NodeConfig",
     "Timeouts",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 MIB: Final = 1024 * 1024
+#: What a node is called that has no name.
+NO_NAME: Final = "nonode@nohost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from pynode.behaviours.clients import (
 from pynode.behaviours.start import start as start_server
 from pynode.behaviours.words import NORMAL
 from pynode.config import (
+    NO_NAME,
     Limits,
     NodeConfig,
     Timeouts,
@@ -43,16 +44,11 @@ from pynode.config import (
     has_long_host,
     nameless_host,
 )
-from pynode.discovery import Discovery
-from pynode.dist.flags import offered
 from pynode.errors import ConfigError, NodeDown
-from pynode.net import Net
-from pynode.net.net import NO_NAME
 from pynode.policy import Policy, default_policy
 from pynode.process.process import Process, current_process
 from pynode.process.resolver import Exports, Resolver
 from pynode.process.runtime import Dest, Runtime
-from pynode.services import Services
 from pynode.spawning import SpawnWords
 from pynode.telemetry import Telemetry
 from pynode.terms import Atom, Pid, Reference
@@ -60,8 +56,10 @@ from pynode.thread import NodeThread
 
 if TYPE_CHECKING:
     from pynode.behaviours.names import ServerName, ServerRef
-    from pynode.discovery import Strategy
+    from pynode.discovery import Discovery, Strategy
     from pynode.dist.seam import Peer
+    from pynode.net import Net
+    from pynode.services import Services
     from pynode.services.erpc import Erpc
     from pynode.services.global_ import Global
     from pynode.services.io.api import Io
@@ -207,7 +205,7 @@ class Node(SpawnWords):
             timeouts=timeouts,
             limits=limits or Limits(),
         )
-        self._name = Atom(name) if host is None else NO_NAME
+        self._name = Atom(NO_NAME if host is not None else name)
         self.telemetry: Final = Telemetry()
         #: The clients of behaviours, as whoever acts.
         self.gen_server: Final = Gen(self.actor)
@@ -262,6 +260,11 @@ class Node(SpawnWords):
     async def _start(self) -> None:
         if self._net is not None:
             raise NodeDown(f"{self.name} was started before; a Node object is started once")
+        # Late, for whoever imports the package and starts no node.
+        from pynode.dist.flags import offered
+        from pynode.net import Net
+        from pynode.services import Services
+
         config = self.config
         self._net = net = Net(config, offered(hidden=config.hidden), telemetry=self.telemetry)
         try:
@@ -508,6 +511,8 @@ class Node(SpawnWords):
         Raises:
             NodeDown: the node is not running.
         """
+        from pynode.discovery import Discovery
+
         discovery = Discovery(self.net, strategies, interval=interval)
         self._discoveries.append(discovery)
         return discovery

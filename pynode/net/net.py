@@ -29,7 +29,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeAlias
 
-from pynode.config import NodeConfig, TlsConfig
+from pynode.config import NO_NAME as _NO_NAME, NodeConfig, TlsConfig
 from pynode.dist.control import Control
 from pynode.dist.epmd import HIDDEN_NODE, NORMAL_NODE, NodeEntry
 from pynode.dist.handshake import Established, Handshake, Status
@@ -74,7 +74,7 @@ NET_TICK_TIMEOUT: Final = Atom("net_tick_timeout")
 SETUP_FAILED: Final = Atom("connection_setup_failed")
 STOPPED: Final = Atom("net_kernel_terminated")
 #: What a node is called that has no name.
-NO_NAME: Final = Atom("nonode@nohost")
+NO_NAME: Final = Atom(_NO_NAME)
 
 #: How many nodes are remembered that have been connected.
 MAX_SEEN: Final = 10_000
