@@ -420,12 +420,12 @@ async def test_every_behaviour_answers(
     status = await sys.get_status(main, pid)
     assert status[:3] == (atom.status, pid, (atom.module, module))
     assert (status[3][1], len(status[3][3])) == (atom.suspended, 3)
-    header, data, _ = status[3][4]
+    header, data, *_ = status[3][4]
     assert charlist_text(header[1]) == "Status for generic server asked"
     assert (charlist_text(data[1][0][0]), data[1][0][1]) == ("Status", atom.suspended)
     assert await sys.change_code(main, pid, "Any", 1, []) == atom.ok
     await sys.resume(main, pid)
-    runtime.send(main, pid, (atom("$gen_cast"), (atom.cast, (b"no", b"function", []))))
+    runtime.send(main, pid, atom.hello)
     assert await sys.log(main, pid, "get")
     counts = await sys.statistics(main, pid)
     assert counts is not None
