@@ -74,6 +74,8 @@ class Client:
         self.lines: deque[Any] = deque()
         self.asked: tuple[Pid, Any] | None = None
         self.takes = True
+        #: Lives on when the node stops, until it is killed.
+        self.stays = False
         self.held: list[tuple[Pid, Any]] = []
         self.messages: list[Any] = []
         self.process: Process = runtime.spawn(self, trap_exit=True)
@@ -95,7 +97,7 @@ class Client:
                 self.screen += prompt.decode()
                 self.asked = sender, ref
                 self.hand_out()
-            case (_, _, atom.shutdown):
+            case (_, _, atom.shutdown) if not self.stays:
                 raise Exit(atom.shutdown)
             case _:
                 self.messages.append(message)
@@ -388,6 +390,22 @@ async def test_an_interrupt_stops_what_runs(client: Client, lines: list[str]) ->
     assert await client.run("2 + 2") == "4\n"
 
 
+async def test_an_interrupt_of_what_only_shows_a_value(client: Client) -> None:
+    await client.open()
+    await client.run(
+        "class Endless:",
+        "    def __repr__(self):",
+        "        print('running')",
+        "        while True: pass",
+        "",
+    )
+    for line in ("Endless()", "await node.later(); Endless()"):
+        await busy(client, line)
+        client.interrupt()
+        await client.shows("KeyboardInterrupt\n")
+        assert await client.run("1 + 1") == "2\n"
+
+
 async def test_what_swallows_an_interrupt_is_interrupted_again(client: Client) -> None:
     await client.open()
     await client.run(
@@ -447,6 +465,7 @@ async def test_what_the_shell_has_started_prints_there_and_the_program_does_not(
 async def test_when_the_session_is_over_its_processes_print_as_the_program_does(
     client: Client, capsys: pytest.CaptureFixture[str], released: threading.Event
 ) -> None:
+    await Client(client.runtime).open()  # stays, and so do the streams that tell whose they are
     await client.open()
     await client.run(
         "async def late(process):",
@@ -617,7 +636,8 @@ async def test_the_stop_of_the_node_ends_it(client: Client, runtime: Runtime) ->
     await busy(
         client, "await node.later(); print('running'); await __import__('asyncio').sleep(1000)"
     )
-    await runtime.stop(5)
+    client.stays = True
+    await runtime.stop(1)
     assert not process.alive
     assert process.exit_reason == atom.normal  # it went when it was told to
 

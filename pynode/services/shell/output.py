@@ -42,8 +42,8 @@ class Output:
         self._parts: deque[str] = deque()
         self._size = 0
         self._dropped = 0
+        #: A piece is under way, or about to go.
         self._armed = False
-        self._slot: CallSlot | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self.closed = False
@@ -109,15 +109,13 @@ class Output:
     # ------------------------------------------------------------------ on the loop
 
     def _send(self) -> None:
-        if self._slot is not None:
-            return
         piece = self._next_piece()
         if not piece:
             self._idle.set()
             return
         what = (atom.put_chars, atom.unicode, piece.encode())
         try:
-            self._slot = slot = client.request(self._process, self._device, what)
+            slot = client.request(self._process, self._device, what)
         except PynodeError:  # the process has ended, or the device's node is far too slow
             self.close()
             return
@@ -136,7 +134,6 @@ class Output:
             return "".join(taken)
 
     def _sent(self, slot: CallSlot) -> None:
-        self._slot = None
         try:
             slot.result()
         except DeviceError as error:

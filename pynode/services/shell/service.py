@@ -26,14 +26,20 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__all__ = ["Shell"]
+__all__ = ["OTP_RELEASE", "Shell", "system_version"]
 
 _NOFILE: Final = (atom.error, Atom("nofile"))
 _MODULE: Final = Atom("module")
 #: The modules of which a client may ask for a shell.
 _MODULES: Final = frozenset(map(Atom, ("shell", "iex", "Elixir.IEx")))
 #: What clients take this node for, where they ask: who completes with options (26 and later).
-_OTP_RELEASE: Final = "29"
+OTP_RELEASE: Final = "29"
+
+
+def system_version(node: Atom) -> list[int]:
+    """Return ``system_info(system_version)``: what stands above the prompt."""
+    python = sys.version.split()[0]
+    return charlist(f"Python {python} [{sys.platform}] [{node}]\n")
 
 
 class Shell:
@@ -89,10 +95,9 @@ class Shell:
 
     def _system_info(self, what: Any) -> list[int]:
         if what == Atom("system_version"):
-            python = sys.version.split()[0]
-            return charlist(f"Python {python} [{sys.platform}] [{self._runtime.node_name}]\n")
+            return system_version(self._runtime.node_name)
         if what == Atom("otp_release"):
-            return charlist(_OTP_RELEASE)
+            return charlist(OTP_RELEASE)
         raise RemoteError("error", atom.badarg)
 
     def _get_env(self, application: Any, key: Any, default: Any) -> Any:
