@@ -259,13 +259,15 @@ _CONTINUE: Final = "continue"
 _WAIT: Final = "wait"
 _OUT: Final = Atom("out")
 _NOREPLY: Final = Atom("noreply")
-#: What gen_server's callbacks return in Erlang and Elixir, and here mean a mistake.
-_THEIR_WORDS: Final = tuple(map(Atom, ("noreply", "stop", "reply", "continue", "ok")))
+#: What gen_server's callbacks return in Erlang and Elixir, and here means a mistake: word -> sizes.
+_THEIR_VALUES: Final = {Atom("noreply"): (2, 3), Atom("stop"): (3, 4), Atom("reply"): (3, 4)}
 
 
 def _check(result: Any) -> None:
     """Refuse a return value of Erlang's, whose author expects that something follows from it."""
-    if type(result) is tuple and len(result) > 1 and result[0] in _THEIR_WORDS:
+    if type(result) is not tuple or not result or type(result[0]) is not Atom:
+        return
+    if len(result) in _THEIR_VALUES.get(result[0], ()):
         raise Stop((Atom("bad_return_value"), term_or_repr(result)))
 
 
