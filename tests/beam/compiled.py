@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynode.testing import Beam
 
 __all__ = ["load"]
@@ -27,4 +29,5 @@ end)().
 async def load(ex: Beam, source: str) -> None:
     """Compile and load a module on ``ex``, which evaluates Erlang; no macros, no includes."""
     name = f"Source{abs(hash(source))}"
-    await ex.aeval(_COMPILE.replace("%SOURCE%", name), timeout=30, **{name: source.encode()})
+    bindings: dict[str, Any] = {name: source.encode()}
+    await ex.aeval(_COMPILE.replace("%SOURCE%", name), timeout=30, **bindings)

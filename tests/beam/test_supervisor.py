@@ -217,7 +217,7 @@ async def test_elixir_asks_a_python_dynamic_supervisor(beam: Any, py_node: Any) 
                 n=node.name,
             )
 
-        ok, pid = await run("DynamicSupervisor.start_child(s, c.(5))")
+        _ok, pid = await run("DynamicSupervisor.start_child(s, c.(5))")
         assert await run("DynamicSupervisor.which_children(s)") == [
             (atom.undefined, pid, atom.worker, [COUNTER])
         ]
