@@ -382,6 +382,8 @@ async def test_tasks_of_a_supervisor(
     assert (await (await clients.tasks.async_("tasks", thread_of, 1, key=2)))[2:] == (
         (1,), {"key": 2},
     )  # fmt: skip
+    watching = await clients.tasks.async_("tasks", lambda: dict(current().monitors or {}))
+    assert await watching == {}  # its owner it has stopped watching
     task = await clients.tasks.async_nolink("tasks", fail)
     with pytest.raises(CallExit) as failed:
         await task
