@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
+# cython: binding=False, embedsignature=True, embedsignature.format=clinic
 """The codec in C: the twin of ``_pure_decoder`` and ``_pure_encoder``.
 
 It reads and writes what is common itself, and asks the pure codec for the rest: old forms of
@@ -27,7 +28,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from pynode.terms._compiled cimport (
     Atom,
@@ -162,6 +163,31 @@ cdef extern from *:
     #define pynode_pending() (-1)
     /* An object of a reference that is ours already. */
     #define pynode_owned(object) (object)
+    /* memcmp() of what is mostly short and mostly equal: whether it is. */
+    static inline int pynode_equal(const char *one, const unsigned char *other, Py_ssize_t size) {
+        uint64_t a, b, c, d;
+        uint32_t e, f, g, h;
+        if (size > 16) {
+            return memcmp(one, other, (size_t)size) == 0;
+        }
+        if (size >= 8) {
+            memcpy(&a, one, 8);
+            memcpy(&b, other, 8);
+            memcpy(&c, one + size - 8, 8);
+            memcpy(&d, other + size - 8, 8);
+            return a == b && c == d;
+        }
+        if (size >= 4) {
+            memcpy(&e, one, 4);
+            memcpy(&f, other, 4);
+            memcpy(&g, one + size - 4, 4);
+            memcpy(&h, other + size - 4, 4);
+            return e == f && g == h;
+        }
+        return size == 0 || ((unsigned char)one[0] == other[0]
+            && (unsigned char)one[size >> 1] == other[size >> 1]
+            && (unsigned char)one[size - 1] == other[size - 1]);
+    }
     /* Of any bytes; nothing beyond them is read. */
     static inline uint32_t pynode_hash(const unsigned char *at, Py_ssize_t size) {
         uint64_t state = (uint64_t)size * 0x9E3779B97F4A7C15u, word;
@@ -188,6 +214,7 @@ cdef extern from *:
     """
     int pending_error "pynode_pending"() except -1
     object owned "pynode_owned"(PyObject*)
+    bint equal "pynode_equal"(const char*, const unsigned char*, Py_ssize_t) nogil
     void copy_short "pynode_copy"(unsigned char*, const char*, Py_ssize_t) nogil
     bint compact_int "pynode_compact"(PyObject*, long long*) nogil
     uint32_t get32 "pynode_get32"(const unsigned char*) nogil
@@ -251,22 +278,27 @@ _fill_small()
 
 # --------------------------------------------------------------------------- limits
 
-cdef object _last_limits = None
+cdef object _last_limits = ...
 cdef Py_ssize_t _last_depth = 0
 cdef Py_ssize_t _last_elements = 0
 
 
 cdef inline int _use_limits(object limits) except -1:
-    """Have the numbers of ``limits`` at hand; they are frozen, so the last are remembered."""
-    if limits is not _last_limits:
+    """Have the numbers of ``limits`` (None: the usual ones) at hand."""
+    if limits is not _last_limits:  # they are frozen, so the last are remembered
         _read_limits(limits)
     return 0
 
 
+cdef object _or_usual(object limits):
+    return _LIMITS if limits is None else limits
+
+
 cdef int _read_limits(object limits) except -1:
     global _last_limits, _last_depth, _last_elements
-    depth, elements = limits.depth, limits.elements
-    _last_limits = None
+    known = _or_usual(limits)
+    depth, elements = known.depth, known.elements
+    _last_limits = ...
     _last_depth = min(depth, _LARGEST)
     _last_elements = min(elements, _LARGEST)
     _last_limits = limits
@@ -378,8 +410,8 @@ cdef inline object _small_atom(Reader* r, Py_ssize_t pos, Py_ssize_t outer):
     if (
         slot.hash == hash
         and slot.wire is not NULL
-        and PyBytes_GET_SIZE(<object>slot.wire) == size + 2
-        and memcmp(PyBytes_AS_STRING(<object>slot.wire) + 2, r.data + pos + 2, size) == 0
+        and bytes_size(slot.wire) == size + 2
+        and equal(bytes_start(slot.wire) + 2, r.data + pos + 2, size)
     ):
         return <object>slot.atom
     return _new_atom(r, pos, size, slot, hash)
@@ -665,8 +697,8 @@ cdef object _key(Reader* r, Py_ssize_t pos, Py_ssize_t size):
     if (
         slot.hash != hash
         or slot.data is NULL
-        or PyBytes_GET_SIZE(<object>slot.data) != size
-        or memcmp(PyBytes_AS_STRING(<object>slot.data), start, size) != 0
+        or bytes_size(slot.data) != size
+        or not equal(bytes_start(slot.data), start, size)
     ):
         data = PyBytes_FromStringAndSize(<const char*>start, size)
         old_data, old_text = slot.data, slot.text
@@ -907,7 +939,7 @@ cdef object _end(
         pos[0] = r.pos
     except _TooDeep:
         result, end = _pure_decoder.decode_payload(
-            _whole(r), pos[0], atoms, text=text, limits=limits
+            _whole(r), pos[0], atoms, text=text, limits=_or_usual(limits)
         )
         pos[0] = end
     except MemoryError:
@@ -937,7 +969,7 @@ cdef object decode_at(bytes data, Py_ssize_t* pos, tuple atoms, bint text, objec
     )
 
 
-def decode(data, *, bint text=False, limits=_LIMITS):
+def decode(data, *, bint text=False, limits=None):
     """Return the term that ``data`` (any bytes-like) holds, version byte first.
 
     See the pure twin for arguments and errors.
@@ -955,7 +987,7 @@ def decode(data, *, bint text=False, limits=_LIMITS):
     return found
 
 
-def decode_prefix(data, Py_ssize_t offset=0, *, bint text=False, limits=_LIMITS):
+def decode_prefix(data, Py_ssize_t offset=0, *, bint text=False, limits=None):
     """Return the term that starts at ``offset``, version byte first, and where it ends.
 
     See the pure twin for arguments and errors.
@@ -965,11 +997,11 @@ def decode_prefix(data, Py_ssize_t offset=0, *, bint text=False, limits=_LIMITS)
         problem = "no version byte 131" if offset < len(whole) else "truncated"
         raise DecodeError(problem, min(offset, len(whole)))
     if whole[offset + 1 : offset + 2] == b"P":
-        return _pure_decoder.decode_compressed(whole, offset + 1, text, limits, decode_payload)
+        return _pure_decoder.decode_compressed(whole, offset + 1, text, _or_usual(limits), decode_payload)
     return decode_payload(whole, offset + 1, (), text=text, limits=limits)
 
 
-def decode_payload(data, Py_ssize_t offset, atoms=(), *, bint text=False, limits=_LIMITS):
+def decode_payload(data, Py_ssize_t offset, atoms=(), *, bint text=False, limits=None):
     """Return the term that starts at ``offset``, without a version byte, and where it ends.
 
     See the pure twin for arguments and errors.
@@ -978,7 +1010,9 @@ def decode_payload(data, Py_ssize_t offset, atoms=(), *, bint text=False, limits
     cdef tuple known = atoms if type(atoms) is tuple else tuple(atoms)
     cdef Py_ssize_t end = offset
     if offset < 0:
-        return _pure_decoder.decode_payload(whole, offset, known, text=text, limits=limits)
+        return _pure_decoder.decode_payload(
+            whole, offset, known, text=text, limits=_or_usual(limits)
+        )
     found = decode_at(whole, &end, known, text, limits)
     return found, end
 
@@ -1217,6 +1251,8 @@ cdef inline int _enter(Writer* w, Py_ssize_t size) except -1:
 cdef inline int _put_here(Writer* w, PyObject* value) except -1:
     """Write one term; the commonest leaves without a call."""
     cdef PyTypeObject* kind = Py_TYPE(value)
+    if kind == _atom_type:
+        return _put_object(w, (<Atom>value).wire)
     if kind == &PyLong_Type:
         return _put_int(w, value)
     if kind == &PyBytes_Type:
@@ -1521,7 +1557,7 @@ cdef int _put_again(Writer* w, Py_ssize_t start, object term, int ended, object 
             ended = _put(w, <PyObject*>term)
         if ended == _DEEP:
             w.used = start
-            _put_object(w, _pure_encoder._joined(term, w.records, b"", limits))
+            _put_object(w, _pure_encoder._joined(term, w.records, b"", _or_usual(limits)))
     except _struct_error:
         raise EncodeError(_out_of_range) from None
     except EncodeError:
@@ -1554,7 +1590,7 @@ cdef object encode_bytes(object term, bint version, bint records, object limits)
         drop_writer(&w)
 
 
-def encode(term, *, limits=_LIMITS):
+def encode(term, *, limits=None):
     """Return ``term`` in the External Term Format, version byte (131) included.
 
     See the pure twin for errors.
@@ -1562,7 +1598,7 @@ def encode(term, *, limits=_LIMITS):
     return encode_bytes(term, True, True, limits)
 
 
-def encode_payload(term, *, bint records=False, limits=_LIMITS):
+def encode_payload(term, *, bint records=False, limits=None):
     """Return ``term`` without the version byte, as it travels on a connection.
 
     See the pure twin for arguments and errors.

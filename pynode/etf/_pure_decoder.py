@@ -76,7 +76,10 @@ def decode(data: Any, *, text: bool = False, limits: Limits = _LIMITS) -> Any:
         DecodeError: it is no term, more than one, or beyond the limits; with the offset.
     """
     data = _as_bytes(data)
-    term, end = decode_prefix(data, text=text, limits=limits)
+    if data[:1] == b"\x83" and data[1:2] != b"P":
+        term, end = decode_payload(data, 1, (), text=text, limits=limits)
+    else:
+        term, end = decode_prefix(data, text=text, limits=limits)
     if end != len(data):
         raise DecodeError(f"{len(data) - end} bytes after the term", end)
     return term
