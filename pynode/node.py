@@ -144,6 +144,10 @@ class Node(SpawnWords):
             beginning of each session.  Whoever has the cookie may then run any Python here, as
             the user of this program; without it, no peer runs more than what was exposed.  See
             :mod:`pynode.services.shell`.
+        introspection: answer ``erlang:process_info/2`` and what else ``observer``, ``etop``,
+            ``c:i`` and their like ask of a node.  Whoever has the cookie then sees names, pids,
+            mailboxes, process dictionaries and the states of servers, unless ``policy`` denies it
+            (:func:`pynode.policy.is_introspection`).  See :mod:`pynode.services.introspection`.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -174,6 +178,7 @@ class Node(SpawnWords):
         policy: Policy = default_policy,
         expose: Mapping[Any, Any] | Iterable[Exports] = (),
         shell: bool | Mapping[str, Any] = False,
+        introspection: bool = False,
     ) -> None:
         host = nameless_host(name, long_names=long_names)
         if host is not None and (listen is not None or port):
@@ -222,6 +227,7 @@ class Node(SpawnWords):
         self._resolver = Resolver()
         self._expose_all(expose)
         self._shell = shell
+        self._introspection = introspection
         self._net: Net | None = None
         self._runtime: Runtime | None = None
         self._services: Services | None = None
@@ -286,6 +292,8 @@ class Node(SpawnWords):
             net.on_name = self._renamed
             services = Services(runtime, net, config)
             services.start()
+            if self._introspection:
+                services.introspect()
             if self._shell is not False:
                 services.shell.enable({} if self._shell is True else self._shell)
             self._services = services

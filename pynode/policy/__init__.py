@@ -10,5 +10,16 @@ from pynode.policy.decide import (
     default_policy,
     deny,
 )
+from pynode.policy.introspection import is_introspection
 
-__all__ = ["ALLOW", "Action", "Allow", "Decision", "Deny", "Policy", "default_policy", "deny"]
+__all__ = [
+    "ALLOW",
+    "Action",
+    "Allow",
+    "Decision",
+    "Deny",
+    "Policy",
+    "default_policy",
+    "deny",
+    "is_introspection",
+]

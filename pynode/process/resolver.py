@@ -33,13 +33,15 @@ class Exposed(NamedTuple):
 class Resolver:
     """Module, function and arity to a Python callable; empty at first."""
 
-    __slots__ = ("_any_arity", "_built_in", "_table")
+    __slots__ = ("_any_arity", "_built_in", "_table", "otherwise")
 
     def __init__(self) -> None:
         self._table: dict[tuple[Atom, Atom, int], Exposed] = {}
         #: With the least number of arguments.
         self._any_arity: dict[tuple[Atom, Atom], tuple[int, Exposed]] = {}
         self._built_in: dict[tuple[Atom, Atom, int], Exposed] = {}
+        #: Asked for what is in none of the tables.
+        self.otherwise: Callable[[Atom, Atom, int], Exposed | None] | None = None
 
     def expose(
         self,
@@ -110,7 +112,18 @@ class Resolver:
         least, exposed = self._any_arity.get((module, function), (0, None))
         if exposed is not None and arity >= least:
             return exposed
-        return self._built_in.get((module, function, arity))
+        found = self._built_in.get((module, function, arity))
+        if found is None and self.otherwise is not None:
+            return self.otherwise(module, function, arity)
+        return found
+
+    def exported(self) -> list[tuple[Atom, Atom, int]]:
+        """Return every function that other nodes may run; with any number of arguments: the least.
+
+        Those of :attr:`otherwise` are not among them.
+        """
+        open_ended = [(*key, least) for key, (least, _) in self._any_arity.items()]
+        return list(dict.fromkeys([*self._table, *open_ended, *self._built_in]))
 
     def resolve(self, module: Any, function: Any, arity: int) -> Callable[..., Any] | None:
         """Return the callable of :meth:`entry`."""

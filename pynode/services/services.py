@@ -78,6 +78,12 @@ class Services:
         # These outlive the program's processes when the node stops.
         runtime.system.update(runtime.processes())
 
+    def introspect(self) -> None:
+        """Let BEAM tools look into this node; see :mod:`pynode.services.introspection`."""
+        from .introspection import introspect
+
+        introspect(self._runtime, self._net)
+
     async def stop(self) -> None:
         """Prepare to leave: report no lost connection from here on.
 
