@@ -590,11 +590,13 @@ class Node(SpawnWords):
         """Start ``server(*args, **kwargs)``, wait for its ``init``, and return its pid.
 
         Args:
-            server: a class: :class:`GenServer`, :class:`Agent`, :class:`Supervisor`,
-                :class:`GenEventManager`, or :class:`GenEventHandler` (a manager with that handler).
+            server: a class: :class:`GenServer`, :class:`GenStatem`, :class:`Agent`,
+                :class:`Supervisor`, :class:`GenEventManager`, or :class:`GenEventHandler` (a
+                manager with that handler).
             name: local, ``("global", name)``, or ``("via", module, name)``.
             link: link it to the acting process.
             timeout: seconds for ``init``; None for ever.
+            kwargs: for ``init``, and ``sys_debug``, see :func:`pynode.behaviours.start.start`.
 
         Raises:
             AlreadyStarted: the name is taken.

@@ -46,8 +46,8 @@ async def start(
     """Start ``server(*args, **kwargs)`` as a process, wait for its ``init``, return its pid.
 
     Args:
-        server: a subclass of :class:`GenServer`, :class:`Agent`, :class:`GenEventManager`, or of
-            :class:`GenEventHandler` (a manager with that handler).
+        server: a subclass of :class:`GenServer`, :class:`GenStatem`, :class:`Agent`,
+            :class:`GenEventManager`, or of :class:`GenEventHandler` (a manager with that handler).
         name: local (str or Atom), ``("global", name)`` or ``("via", module, name)``; registered
             before ``init`` runs.
         link_to: the parent: linked from the first moment, and its exit ends the server.

@@ -34,7 +34,7 @@ async def test_the_time_is_an_option_of_the_node(
     async with py_node(timeouts=Timeouts(slow=slow)) as node:
         for server in (Hog, Machine):
             caplog.clear()
-            pid = await node.start(server, name="hog")
+            pid = await node.start(server, name="hog", sys_debug=["statistics"])
             assert await node.call(pid, 0.03) == atom.ok
             found = [
                 r.getMessage()
@@ -43,4 +43,5 @@ async def test_the_time_is_an_option_of_the_node(
             ]
             named = [text for text in found if server.__name__ in text and " hog>" in text]
             assert bool(named) == warned
+            assert (await node.sys.statistics(pid))["messages_in"] == 1
             await node.stop_server(pid)
