@@ -41,9 +41,9 @@ _LONGEST_MS: Final = (1 << 32) - 1
 
 def application() -> tuple[Any, Any, Any]:
     """Return ``{Name, Description, Version}`` of the one application."""
-    from pynode import __version__
+    import pynode
 
-    return APPLICATION, charlist("A Python node"), charlist(__version__)
+    return APPLICATION, charlist("A Python node"), charlist(pynode.__version__)
 
 
 class ModuleFunctions:

@@ -88,7 +88,7 @@ class SystemFunctions:
         return found() if callable(found) else found
 
     def _system_table(self) -> dict[Any, Any]:
-        from pynode import __version__
+        import pynode
 
         runtime = self._runtime
         cpus = os.cpu_count() or atom.unknown
@@ -174,7 +174,7 @@ class SystemFunctions:
             "tolerant_timeofday": atom.enabled,
             "trace_control_word": 0,
             "update_cpu_info": atom.unchanged,
-            "version": charlist(__version__),
+            "version": charlist(pynode.__version__),
             "wordsize": _WORD_BYTES,
         }
         return {atom(name): value for name, value in facts.items()}
