@@ -76,6 +76,8 @@ cdef enum:
     MONITOR = 19
     DEMONITOR = 20
     ALTACT_SEND = 37
+    FRAGMENT_CONTINUE = 70
+    COPIED_FRAME = 4096
     TO_PROCESS = 0
     TO_ALIAS = 4
     TO_NAME = 8
@@ -194,7 +196,10 @@ cdef class Intake:
                 self.frames -= 1
                 self._header = None  # it may have filled slots anew
                 self._control = None
-                frame_(data[position - length : position], on_control)
+                if length >= COPIED_FRAME and base[position - length + 1] == FRAGMENT_CONTINUE:
+                    frame_(memoryview(data)[position - length : position], on_control)
+                else:
+                    frame_(data[position - length : position], on_control)
             if self.stopped:
                 return size
         return position

@@ -10,7 +10,7 @@ Distribution Messages"; ``erts_net_message`` in ``dist.c``.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pynode.config import Limits
 from pynode.dist.control import AnyAtom, Control
@@ -28,6 +28,9 @@ __all__ = ["FRAGMENT_BYTES", "OutSequence", "Reassembly", "Whole", "sequence_byt
 
 #: Control message and payload together above this go out in fragments of this, as OTP's do.
 FRAGMENT_BYTES: Final = 64 * 1024
+#: For a message of so many bytes as its first fragment says, memory is reserved at once.
+_RESERVE_FROM_BYTES: Final = 4 * 1024 * 1024
+_RESERVE_TO_BYTES: Final = 1024 * 1024 * 1024
 
 
 class Whole(NamedTuple):
@@ -39,14 +42,54 @@ class Whole(NamedTuple):
 
 
 class _InSequence:
-    __slots__ = ("atoms", "held_bytes", "left", "message", "payload")
+    __slots__ = ("atoms", "held_bytes", "left", "message", "payload", "place", "placed_bytes")
 
     def __init__(self, message: Control | None, atoms: tuple[AnyAtom, ...], left: int) -> None:
         self.message = message
         self.atoms = atoms
         self.left = left
         self.held_bytes = 0
+        #: What has come: the front of ``place`` where one was reserved, and then the rest of it.
+        self.place = _reserve(left + 1)
+        self.placed_bytes = 0
         self.payload = bytearray()
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Put ``data`` behind the rest."""
+        end = self.placed_bytes + len(data)
+        if self.place is None or end > len(self.place):
+            if self.placed_bytes:  # fragments larger than OTP makes them
+                self.payload += memoryview(self.place)[: self.placed_bytes]
+                self.placed_bytes = 0
+            self.place = None
+            self.payload += data
+        else:
+            self.place[self.placed_bytes : end] = data
+            self.placed_bytes = end
+
+    def whole(self) -> memoryview:
+        """Return everything."""
+        if self.place is None:
+            return memoryview(self.payload)
+        return memoryview(self.place)[: self.placed_bytes]
+
+
+def _reserve(fragments: int) -> Any:
+    """Return memory for a large message: addresses alone, in huge pages as they are written to.
+
+    None where the message is not large, or the system has none of it.
+    """
+    size = fragments * FRAGMENT_BYTES
+    if not _RESERVE_FROM_BYTES <= size <= _RESERVE_TO_BYTES:
+        return None
+    import mmap  # few programs need it
+
+    try:
+        place = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        place.madvise(mmap.MADV_HUGEPAGE)
+    except (AttributeError, OSError):
+        return None
+    return place
 
 
 class Reassembly:
@@ -108,7 +151,7 @@ class Reassembly:
             return None
         del self._sequences[sequence]
         self._held_bytes -= entry.held_bytes
-        return Whole(entry.message, entry.atoms, memoryview(entry.payload))
+        return Whole(entry.message, entry.atoms, entry.whole())
 
     def clear(self) -> None:
         """Forget the unfinished sequences."""
@@ -121,7 +164,7 @@ class Reassembly:
             raise FrameError(f"a fragmented message of more than {self._limits.term_bytes} bytes")
         if self._held_bytes + size > self._limits.fragment_bytes:
             raise FrameError(f"fragments of more than {self._limits.fragment_bytes} bytes")
-        entry.payload += data
+        entry.add(data)
         entry.held_bytes += size
         self._held_bytes += size
 

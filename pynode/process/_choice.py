@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from pynode.etf import IMPLEMENTATION
 
-__all__ = ["InboundMessages", "OutboundMessages", "run_messages"]
+__all__ = ["InboundMessages", "OutboundMessages", "decode_view", "run_messages"]
 
 InboundMessages: Any = None
 OutboundMessages: Any = None
+decode_view: Any = None
 run_messages: Any = None
 
 if not TYPE_CHECKING and IMPLEMENTATION == "compiled":
     try:
-        from pynode.process._compiled import InboundMessages, OutboundMessages, run_messages
+        from pynode.process._compiled import (
+            InboundMessages,
+            OutboundMessages,
+            decode_view,
+            run_messages,
+        )
     except ImportError:  # a checkout whose codec alone was built
         if os.environ.get("PYNODE_IMPL") == "compiled":
             raise

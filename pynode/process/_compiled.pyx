@@ -13,7 +13,7 @@ from pynode.errors import EncodeError
 from pynode.policy import Action, default_policy
 from pynode.process.mailbox import Mailbox
 
-__all__ = ["InboundMessages", "OutboundMessages", "run_messages"]
+__all__ = ["InboundMessages", "OutboundMessages", "decode_view", "run_messages"]
 
 cdef object _SEND = Action.SEND
 cdef unsigned long long _ALIAS = int(Flag.ALIAS)
@@ -243,3 +243,9 @@ def run_messages(process, Py_ssize_t most, double deadline, double slow, double 
     finally:
         PyContext_Exit(context)
     return now, what, value, now - then
+
+
+def decode_view(const unsigned char[::1] data, Py_ssize_t offset, tuple atoms, bint text, limits):
+    """Return the term at ``offset`` of what is no bytes object, without a copy of it all."""
+    cdef Py_ssize_t end = offset
+    return decode_span(&data[0], data.shape[0], &end, atoms, text, limits)

@@ -18,6 +18,7 @@ from pynode.dist import control as c
 from pynode.errors import FrameError
 from pynode.etf import decode_payload
 from pynode.policy import Action, Deny, default_policy
+from pynode.process._choice import decode_view
 from pynode.terms import Pid, Reference
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Inbound:
         if payload is None:
             raise FrameError("the signal has no payload")
         data, offset, atoms = payload
+        if type(data) is memoryview and decode_view is not None:
+            return decode_view(data, offset, tuple(atoms), text, self._runtime.limits)
         return decode_payload(data, offset, atoms, text=text, limits=self._runtime.limits)[0]
 
     def _reason(self, reason: Any, payload: Payload | None, *, text: bool = False) -> Any:

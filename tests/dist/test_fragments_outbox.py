@@ -341,3 +341,18 @@ def test_each_sender_keeps_its_order_and_the_count_is_exact(
         done.setdefault(pid_a(int(control[:1])), []).append(control)
     assert done == sent
     assert not running
+
+
+@pytest.mark.parametrize("size", [64 * 1024, 70_000])
+def test_a_large_message_is_gathered_in_memory_reserved_for_it(size: int) -> None:
+    """Also where the fragments are larger than those of OTP, for which it is too small."""
+    parts = Reassembly(Limits())
+    data = bytes(range(256)) * (80 * size // 256)
+    whole = parts.start(1, 80, None, (), data[:size])
+    for number in range(79, 0, -1):
+        assert whole is None
+        at = (80 - number) * size
+        whole = parts.go_on(1, number, data[at : at + size])
+    assert whole is not None
+    assert bytes(whole.payload) == data[: 80 * size]
+    assert len(parts) == 0
