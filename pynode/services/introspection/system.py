@@ -41,6 +41,7 @@ _PORT_LIMIT: Final = 65_536
 _ETS_LIMIT: Final = 8_192
 #: There are as many numbers for the processes of one moment.
 _PROCESS_LIMIT: Final = (1 << 28) - 1
+_CARRIERS: Final = atom.carriers_size
 #: Processes that are measured for ``memory``; more are reckoned from these.
 _SAMPLE: Final = 1_000
 
@@ -307,7 +308,7 @@ class SystemFunctions:
             (atom.schedulers_available, 1),
             (atom.wordsize_internal, _WORD_BYTES),
             (atom.wordsize_external, _WORD_BYTES),
-            (atom.alloc_info, []),
+            (atom.alloc_info, _allocators(self.memory_of(atom.total))),
         ]
         told += [(item, self.system_info(item)) for item in _SYS_INFO]
         return told + self.memory()
@@ -320,6 +321,13 @@ _SYS_INFO: Final = atoms(
     "threads thread_pool_size process_count process_limit atom_count atom_limit port_count "
     "port_limit ets_count ets_limit dist_buf_busy_limit"
 )
+
+
+def _allocators(total: int) -> list[Any]:
+    """Return one allocator that holds everything: observer divides by what they hold."""
+    sizes = total, total, total
+    blocks = (atom.blocks, [(atom.python, [(atom.size, *sizes)])])
+    return [(atom.python, [(atom.instance, 0, [(atom.mbcs, [blocks, (_CARRIERS, *sizes)])])])]
 
 
 def _system_pair(item: tuple[Any, ...]) -> Any:
