@@ -34,7 +34,17 @@ T = TypeVar("T")
 class _Request:
     """One call that a thread waits for."""
 
-    __slots__ = ("args", "context", "done", "error", "function", "kwargs", "process", "result")
+    __slots__ = (
+        "args",
+        "context",
+        "done",
+        "error",
+        "function",
+        "kwargs",
+        "process",
+        "result",
+        "settled",
+    )
 
     def __init__(
         self,
@@ -49,7 +59,10 @@ class _Request:
         self.kwargs = kwargs
         # Several threads' requests are served in one go, each in the context of its own thread.
         self.context = contextvars.copy_context()
-        self.done = threading.Event()
+        # Not an Event: a thread that is interrupted in one may keep its lock, and hold the loop up.
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.settled = False
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -57,7 +70,8 @@ class _Request:
         """Let the thread go on."""
         self.result = result
         self.error = error
-        self.done.set()
+        self.settled = True
+        self.done.release()
 
 
 class Marshal:
@@ -102,10 +116,10 @@ class Marshal:
         with self._lock:
             if self._closed:
                 raise NodeDown("the node has stopped")
-            self._queue.append(request)
-            if len(self._queue) == 1:
+            if not self._queue:  # before it has one: an interrupt may come in between
                 self._runtime.loop.call_soon_threadsafe(self._serve)
-        request.done.wait()
+            self._queue.append(request)
+        request.done.acquire()
         if request.error is not None:
             raise request.error
         return request.result
@@ -163,7 +177,7 @@ class Marshal:
             waiting = list(self._queue)
             self._queue.clear()
         for request in waiting:
-            if not request.done.is_set():
+            if not request.settled:
                 request.settle(None, NodeDown("the node has stopped"))
 
 

@@ -222,10 +222,14 @@ class Evaluator:
 
 
 class _Guard:
-    """One evaluation in a thread, which another thread can interrupt."""
+    """One evaluation in a thread, which the loop can interrupt.
+
+    The thread takes the lock for good when it is done, which takes back what is under way and
+    refuses the rest.  The loop never waits for the lock: an interrupted thread may hold it.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._over = threading.RLock()
         self._thread: int | None = None
         #: An interrupt has been sent.
         self.interrupted = False
@@ -234,28 +238,27 @@ class _Guard:
         """Return what ``function`` returns, or the interrupt that came when it was over."""
         result: T | BaseException | None = None
         try:
-            with self._lock:
-                if self.interrupted:
-                    return None
-                self._thread = threading.get_ident()
-            result = function()
+            self._thread = threading.get_ident()
+            if not self.interrupted:  # each side writes its own before it reads the other's
+                result = function()
         except BaseException as error:  # an interrupt before or behind what function catches
             result = error
         while True:
             try:
-                with self._lock:  # from here on none is sent, and what is under way is taken back
-                    self._thread = None
-                    _raise_in(threading.get_ident(), None)
+                self._over.acquire()
+                _raise_in(threading.get_ident(), None)
                 return result
             except KeyboardInterrupt:
                 continue
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the thread, at its next instruction."""
-        with self._lock:
-            self.interrupted = True
-            if self._thread is not None:
+        self.interrupted = True
+        if self._thread is not None and self._over.acquire(blocking=False):
+            try:
                 _raise_in(self._thread, KeyboardInterrupt)
+            finally:
+                self._over.release()
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:

@@ -30,6 +30,8 @@ __all__ = ["OTP_RELEASE", "Shell", "system_version"]
 
 _NOFILE: Final = (atom.error, Atom("nofile"))
 _MODULE: Final = Atom("module")
+_EDLIN_EXPAND: Final = Atom("edlin_expand")
+_EXPAND: Final = Atom("expand")
 #: The modules of which a client may ask for a shell.
 _MODULES: Final = frozenset(map(Atom, ("shell", "iex", "Elixir.IEx")))
 #: What clients take this node for, where they ask: who completes with options (26 and later).
@@ -51,21 +53,21 @@ class Shell:
         self.names: Mapping[str, Any] | None = None
         #: The open sessions, the oldest first.
         self.sessions: list[Session] = []
-        runtime.resolver.expose(self._ensure_loaded, module="code", name="ensure_loaded", arity=1)
+        runtime.resolver.build_in("code", "ensure_loaded", 1, self._ensure_loaded)
 
     def enable(self, names: Mapping[str, Any]) -> None:
         """Open the shell to whoever has the cookie; ``names`` are there beside the usual ones."""
         self.names = names
+        resolver = self._runtime.resolver
         for (module, function), (found, arities) in self._functions().items():
             for arity in arities:
-                if self._runtime.resolver.entry(Atom(module), Atom(function), arity) is None:
-                    self._runtime.resolver.expose(
-                        found,
-                        module=module,
-                        name=function,
-                        arity=arity,
-                        blocking=function == "expand",
-                    )
+                if resolver.entry(Atom(module), Atom(function), arity) is None:
+                    resolver.build_in(module, function, arity, found)
+        if resolver.entry(_EDLIN_EXPAND, _EXPAND, 1) is None:
+            # In a thread: it reads attributes of whatever there is.
+            resolver.expose(
+                self._expand, module=_EDLIN_EXPAND, name=_EXPAND, arity=(1, 2), blocking=True
+            )
 
     def _functions(self) -> dict[tuple[str, str], tuple[Callable[..., Any], tuple[int, ...]]]:
         return {
@@ -74,7 +76,6 @@ class Shell:
             ("Elixir.IEx", "start"): (self._start, (0, 2)),
             ("erlang", "system_info"): (self._system_info, (1,)),
             ("application", "get_env"): (self._get_env, (3,)),
-            ("edlin_expand", "expand"): (self._expand, (1, 2)),
         }
 
     # ------------------------------------------------------------------ what clients ask
