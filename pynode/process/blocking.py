@@ -239,7 +239,7 @@ class Worker:
         self._process = process
         self._ended = ended
         # A context cannot be entered by two threads, and the loop enters the process's own.
-        self._context = process.context.copy()
+        self._context = process.own_context().copy()
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._thread = threading.Thread(
             target=self._main, name=f"pynode {process.pid!r}", daemon=True

@@ -105,7 +105,7 @@ class Deaths:
             self.bury(process, process.task)
         if process.body is not None:
             try:
-                process.context.copy().run(process.body.terminated, process, reason)
+                process.own_context().copy().run(process.body.terminated, process, reason)
             except (KeyboardInterrupt, SystemExit) as interrupt:
                 self._interrupt = interrupt  # raised when everybody has been told
             except BaseException:

@@ -120,12 +120,21 @@ class Process:
         self.watchers: dict[Reference, Watcher] | None = None
         self.held_by: set[Atom] | None = None
         self.rare: _Extra | None = None
-        context.run(_current.set, self)
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {self.name}"
         state = "" if self.alive else " dead"
         return f"<Process {self.pid!r}{name}{state}>"
+
+    def own_context(self) -> contextvars.Context:
+        """Return the context, with this process as the current one in it.
+
+        Set when it first runs: a spawn makes as few objects as can be.
+        """
+        context = self.context
+        if context.get(_current) is not self:
+            context.run(_current.set, self)
+        return context
 
     @property
     def extra(self) -> _Extra:

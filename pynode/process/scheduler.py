@@ -161,6 +161,7 @@ class Scheduler:
         begin = process.begin
         if begin is not None:
             process.begin = None
+            process.own_context()
             now = self._call(process, begin[0], (process, *begin[1]), now)
             if process.body is None and process.task is None:
                 self._runtime.deaths.end(process, NORMAL)
