@@ -1104,6 +1104,11 @@ cdef inline int _put_object(Writer* w, object data) except -1:
     return _copy(w, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
+cdef inline int _put_atom(Writer* w, PyObject* value) except -1:
+    cdef PyObject* wire = <PyObject*>(<Atom>value).wire
+    return _copy(w, bytes_start(wire), bytes_size(wire))
+
+
 cdef inline int _put_data(Writer* w, const char* data, Py_ssize_t size) except -1:
     """Write BINARY_EXT."""
     cdef unsigned char* at
@@ -1252,7 +1257,7 @@ cdef inline int _put_here(Writer* w, PyObject* value) except -1:
     """Write one term; the commonest leaves without a call."""
     cdef PyTypeObject* kind = Py_TYPE(value)
     if kind == _atom_type:
-        return _put_object(w, (<Atom>value).wire)
+        return _put_atom(w, value)
     if kind == &PyLong_Type:
         return _put_int(w, value)
     if kind == &PyBytes_Type:
@@ -1326,6 +1331,7 @@ cdef int _put_list(Writer* w, PyObject* value) except -1:
     cdef Py_ssize_t size = list_size(value)
     cdef Py_ssize_t index
     cdef PyObject* item
+    cdef PyTypeObject* kind
     cdef int ended
     if size == 0:
         _put_byte(w, 106)
@@ -1345,7 +1351,13 @@ cdef int _put_list(Writer* w, PyObject* value) except -1:
         _head(w, 108, size)
         for index in range(size):
             item = PyList_GET_ITEM(value, index)
-            ended = _put_here(w, item)
+            kind = Py_TYPE(item)
+            if kind == &PyLong_Type:
+                ended = _put_int(w, item)
+            elif kind == &PyFloat_Type:
+                ended = _put_float(w, item)
+            else:
+                ended = _put(w, item)
             if ended:
                 return ended
     w.depth -= 1
@@ -1416,7 +1428,7 @@ cdef int _put(Writer* w, PyObject* value) except -1:
     """Write one term; _DONE, or why it cannot be done so."""
     cdef PyTypeObject* kind = Py_TYPE(value)
     if kind == _atom_type:
-        return _put_object(w, (<Atom>value).wire)
+        return _put_atom(w, value)
     if kind == &PyTuple_Type:
         return _put_tuple(w, value)
     if kind == &PyDict_Type and not w.careful:
