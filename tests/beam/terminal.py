@@ -57,8 +57,8 @@ class Terminal:
         )
         try:
             deadline = time.monotonic() + 20
-            while not self._socket.exists():
-                assert time.monotonic() < deadline, "tmux has no socket"
+            while self._run("show-options", "-g").returncode != 0:
+                assert time.monotonic() < deadline, "tmux does not answer"
                 assert self._server.poll() is None, "tmux has ended"
                 time.sleep(0.01)
             self._tmux("set-option", "-g", "remain-on-exit", "on")
@@ -87,25 +87,21 @@ class Terminal:
     def _query(self, what: str, server: subprocess.Popen[bytes]) -> str:
         if server.poll() is not None:
             return ""
-        done = subprocess.run(
-            [str(TMUX), "-S", str(self._socket), "display-message", "-p", what],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-        return done.stdout.strip()
+        return self._run("display-message", "-p", what).stdout.strip()
 
     def _tmux(self, *words: str) -> str:
-        done = subprocess.run(
+        done = self._run(*words)
+        assert done.returncode == 0, f"tmux {words}: {done.stderr}"
+        return done.stdout
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [str(TMUX), "-S", str(self._socket), *words],
             env=self._environment,
             capture_output=True,
             text=True,
             timeout=20,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     # ------------------------------------------------------------------ the keyboard
 
