@@ -182,6 +182,7 @@ cdef class Intake:
         self.messages = 0
         self.ticks = 0
         self._on_control = on_control
+        self._header = None  # frames that came in parts have not come through here
         while size - position >= 4:
             length = be32(base + position)
             if length == 0:

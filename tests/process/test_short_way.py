@@ -145,6 +145,16 @@ async def test_the_same_comes_out(sides: Any) -> None:
         assert quick.connection.messages_received > 3
 
 
+async def test_a_slot_that_a_frame_in_parts_has_filled_anew(sides: Any) -> None:
+    quick, plain = sides()
+    one, again, two = b"\x01\x08\x05\x03one", b"\x01\x00\x05", b"\x01\x08\x05\x03two"
+    to, term = quick.process.pid, b"R\x00"
+    first, known, anew = (frame((22, SENDER, to), term, header) for header in (one, again, two))
+    for chunks in ([first, known, known], [anew[:9], anew[9:], known]):
+        assert quick.feed(chunks) == plain.feed(chunks)
+    assert quick.process.mailbox.messages() == [atom.one] * 3 + [atom.two] * 2
+
+
 async def test_the_same_is_refused(sides: Any) -> None:
     """With the same words and offset, whatever byte is wrong."""
     chance = random.Random(2)
