@@ -10,7 +10,8 @@ Any other closure is code of a module that this node does not have.  It is refus
 that says so, for the exit reason ``{{closure_refused, Text}, Stack}``.
 
 The code is a peer's and may be anything: it is walked within a budget, and what does not have the
-form of "The Abstract Format" (erts user's guide) is refused.
+form of "The Abstract Format" (erts user's guide) is refused.  A variable may stand for much and be
+named often: its value counts each time but the first.
 
 Source: erl_eval.erl (``{Anno, Bindings, LocalHandler, ExternalHandler, FunUsedVars, Clauses}``,
 and the name of a named fun after it, on OTP 25, 27 and 29), elixir.erl; erl_parse.erl.
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from pynode.terms import Atom, ExportFun, ImproperList, OpaqueFun, TermMap, copy_term
+from pynode.terms.size import weight
 
 __all__ = ["Called", "ClosureRefused", "read_closure"]
 
@@ -30,6 +32,8 @@ _ERL_EVAL: Final = "erl_eval"
 _MOST_NODES: Final = 10_000
 _MOST_DEPTH: Final = 100
 _MOST_BYTES: Final = 1 << 20
+#: What the values of variables may weigh together that are named again.
+_MOST_AGAIN: Final = 1 << 20
 
 _ADVICE: Final = (
     "pass &Mod.fun/arity or Mod, fun, args, or type in a shell a fun whose body is one call "
@@ -86,6 +90,8 @@ class _Reader:
         self._depth = 0
         self._bytes = _MOST_BYTES
         self._bindings: dict[str, Any] = {}
+        self._named: set[str] = set()
+        self._again = _MOST_AGAIN
 
     def call(self) -> Called:
         """Read the whole fun."""
@@ -164,9 +170,15 @@ class _Reader:
         return value
 
     def _variable(self, name: Any) -> Any:
-        if type(name) is Atom and name.name in self._bindings:
-            return self._bindings[name.name]
-        raise _NotRead("an argument of the call is a variable without a value")
+        if type(name) is not Atom or name.name not in self._bindings:
+            raise _NotRead("an argument of the call is a variable without a value")
+        value = self._bindings[name.name]
+        if name.name in self._named:
+            self._again -= weight(value, self._again)
+            if self._again < 0:
+                raise _NotRead("its code is too long")
+        self._named.add(name.name)
+        return value
 
     def _sign(self, sign: Any, operand: Any) -> Any:
         value = self._value(operand)

@@ -73,7 +73,8 @@ class Target(NamedTuple):
 
 
 def meant_by(target: Target) -> Target:
-    """Take ``apply`` and ``init_p`` apart."""
+    """Take ``apply`` and ``init_p`` apart; a closure that applies a closure is refused."""
+    read = False
     while True:
         module, function, args, ancestors, _ = target
         if type(args) is not list or not (_is_atom(module) and _is_atom(function)):
@@ -82,19 +83,22 @@ def meant_by(target: Target) -> Target:
         if called == _APPLY and len(args) == 3:
             target = Target(args[0], args[1], args[2], ancestors)
         elif called == _APPLY and len(args) == 2:
-            target = _applied(target, *args)
+            target = _applied(target, *args, again=read)
+            read = read or type(args[0]) is OpaqueFun
         elif called == _INIT_P and len(args) == 5:
             target = Target(args[2], args[3], args[4], _ancestors(args))
         elif called == _INIT_P and len(args) == 3:
-            target = _applied(target, args[2], [])._replace(ancestors=_ancestors(args))
+            ancestors = _ancestors(args)
+            target = _applied(target, args[2], [], again=read)._replace(ancestors=ancestors)
+            read = read or type(args[2]) is OpaqueFun
         else:
             return target
         if target.reason is not None:
             return target
 
 
-def _applied(target: Target, fun: Any, args: Any) -> Target:
-    """Return what ``apply(Fun, Args)`` means."""
+def _applied(target: Target, fun: Any, args: Any, *, again: bool) -> Target:
+    """Return what ``apply(Fun, Args)`` means; ``again``: a closure has been read already."""
     if type(fun) is not ExportFun and type(fun) is not OpaqueFun:
         return target._replace(reason=((_BADFUN, fun), [(*_APPLY, 2, [])]))
     if type(args) is not list:
@@ -104,6 +108,8 @@ def _applied(target: Target, fun: Any, args: Any) -> Target:
     if type(fun) is ExportFun:
         return Target(fun.module, fun.function, args, target.ancestors)
     try:
+        if again:  # what each reads is copied: many of them would be slow
+            raise ClosureRefused("a closure that applies a closure cannot run in a Python node")
         return Target(*read_closure(fun), target.ancestors)
     except ClosureRefused as refused:
         return target._replace(reason=((_REFUSED, refused.text), [(*_APPLY, 2, [])]))

@@ -20,8 +20,8 @@ from pynode.errors import EncodeError
 from pynode.shown import shown
 from pynode.terms import Atom, atom, charlist_text, to_text
 from pynode.terms.formats import FormatError, NotHere, Settings, format_text, print_term
+from pynode.terms.size import fits
 
-from .io.size import fits
 from .service import NO_ANSWER, Service
 
 __all__ = ["LoggerProxy"]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from pynode.process.closures import Called, ClosureRefused, read_closure
+from pynode.process.spawned import Target, meant_by
 from pynode.terms import (
     Atom,
     ExportFun,
@@ -24,6 +25,7 @@ from pynode.terms import (
 M, F = Atom("m"), Atom("f")
 LINE = (1, 24)
 DEFAULT = Atom("default")
+INIT_P = Atom("proc_lib"), Atom("init_p")
 
 
 def fun(*info: Any, module: str = "erl_eval", arity: int = 0) -> OpaqueFun:
@@ -214,6 +216,32 @@ def test_what_is_deep_or_long() -> None:
     doubled = (atom.bin, 1, [string(b"x" * 600_000), string(b"x" * 600_000)])
     with pytest.raises(ClosureRefused, match="too long"):
         read_closure(one_call(doubled))
+
+
+def test_a_variable_that_stands_for_much() -> None:
+    """Once it is an argument as any other; often, it would be more than was sent."""
+    much: Any = [[1, 2]] * 20_000
+    bound = {atom.X: much, atom.Y: 3}
+    variable, short = (atom.var, 1, atom.X), (atom.var, 1, atom.Y)
+    assert read_closure(one_call(variable, bindings=bound)).args == [much]
+    assert read_closure(one_call(*[short] * 1000, bindings=bound)).args == [3] * 1000
+    for body in ([variable] * 3, [(atom.map, 1, [(atom.map_field_assoc, 1, variable, short)] * 3)]):
+        with pytest.raises(ClosureRefused, match="too long"):
+            read_closure(one_call(*body, bindings=bound))
+
+
+def test_a_closure_that_applies_another() -> None:
+    """Each copies what is in it: many of them would take for ever."""
+    inner = one_call(integer(1))
+    variable, none = (atom.var, 1, atom.X), (None, 1)
+    body = call(variable, none, module=Atom("erlang"), function=Atom("apply"))
+    outer = shell([clause(body)], {atom.X: inner})
+    apply = Atom("erlang"), Atom("apply")
+    assert meant_by(Target(*apply, [inner, []])).args == [1]
+    for target in (Target(*apply, [outer, []]), Target(*INIT_P, [M, [], outer])):
+        reason = meant_by(target).reason
+        assert reason[0][0] == atom.closure_refused
+        assert b"applies a closure" in reason[0][1]
 
 
 GOOD: list[Any] = [

@@ -16,8 +16,7 @@ from pynode.errors import EncodeError, PynodeError
 from pynode.policy import Action
 from pynode.terms import Atom, Pid
 from pynode.terms.formats import FormatError, NotHere, Settings, format_text, print_term, write_term
-
-from .size import fits
+from pynode.terms.size import fits
 
 if TYPE_CHECKING:
     from pynode.process.process import Process

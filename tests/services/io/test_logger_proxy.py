@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from pynode.process import Runtime
-from pynode.services.io.size import fits
 from pynode.services.logger_proxy import LoggerProxy
 from pynode.terms import Atom, ImproperList, Record, atom, charlist
+from pynode.terms.size import fits
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
-"""How much work a term is to format, found out without doing it."""
+"""How much work a term is, found out without doing it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from pynode.terms import BitString, ImproperList, Record
+from pynode.terms.compound import BitString, ImproperList, OpaqueFun, Record
 
-__all__ = ["fits"]
+__all__ = ["fits", "weight"]
 
 #: What a leaf weighs beside its bytes.
 _EACH = 16
@@ -18,6 +18,11 @@ def fits(term: Any, most: int) -> bool:
 
     Looks no further than that.
     """
+    return weight(term, most) <= most
+
+
+def weight(term: Any, most: int) -> int:
+    """Return what ``term`` weighs; where it is more than ``most``, something above that."""
     pending: list[Any] = [term]
     weight = 0
     while pending:
@@ -29,11 +34,11 @@ def fits(term: Any, most: int) -> bool:
             weight += len(value.data)
         elif isinstance(value, int):
             weight += value.bit_length() // 8
-        elif isinstance(value, list | tuple | Mapping | ImproperList | Record):
+        elif isinstance(value, list | tuple | Mapping | ImproperList | Record | OpaqueFun):
             weight += _opened(value, pending, (most - weight) // _EACH)
         if weight + _EACH * len(pending) > most:
-            return False
-    return True
+            return weight + _EACH * len(pending)
+    return weight
 
 
 def _opened(value: Any, pending: list[Any], room: int) -> int:
@@ -43,6 +48,7 @@ def _opened(value: Any, pending: list[Any], room: int) -> int:
         pending.append(value.tail)
     else:
         parts = value.fields if isinstance(value, Record) else value
+        parts = value.env if isinstance(value, OpaqueFun) else parts
     if len(parts) > room:
         return _EACH * len(parts)
     if isinstance(value, Record):
