@@ -34,6 +34,8 @@ _DYNAMIC: Final = Atom("dynamic")
 _START_LINK: Final = Atom("start_link")
 #: Seconds that a worker has for its end, unless its spec says otherwise.
 _WORKERS_SHUTDOWN: Final = 5.0
+#: Milliseconds that a BEAM waits at most; a spec of a peer may say more.
+_LONGEST: Final = 2**32 - 1
 
 
 class _Default:
@@ -393,7 +395,7 @@ def _seconds(shutdown: Any) -> tuple[Any, bool]:
             return None, False
         return BRUTAL_KILL, str(shutdown) != BRUTAL_KILL
     if type(shutdown) is int and shutdown >= 0:
-        return shutdown / 1000, False
+        return min(shutdown, _LONGEST) / 1000, False
     return 0, True
 
 

@@ -65,6 +65,7 @@ _KILLED: Final = Atom("killed")
 _UNLINKED: Final = Atom("child_process_unlinked")
 _CHILD: Final = Atom("child")
 _RESTARTING: Final = Atom("restarting")
+_ERPC: Final = Atom("erpc")
 
 
 class _NoInfo:
@@ -276,13 +277,15 @@ def _checked(reason: Any) -> Any:
 
 
 def may_run(runtime: Runtime, asker: Pid, mfa: tuple[Any, Any, int]) -> bool:
-    """Ask policy, as about a spawn, whether the node of ``asker`` may have this function run."""
-    if runtime.is_own(asker):
-        return True
-    remote = runtime.nodes.find(asker.node)
-    if remote is None or remote.peer is None:
+    """Ask policy, as about a spawn, whether ``asker`` may have this function run.
+
+    A message does not tell which peer it came from, and the pid in it may be made up, one of this
+    node too: so policy is asked on behalf of everybody who is connected, as ``rex`` does.
+    """
+    connected = list(runtime.nodes.connected())
+    if not runtime.is_own(asker) and all(peer.name != asker.node for peer in connected):
         return False
-    return runtime.inbound.allowed(remote.peer, Action.SPAWN, mfa)
+    return all(runtime.inbound.allowed(peer, Action.SPAWN, mfa) for peer in connected)
 
 
 # --------------------------------------------------------------------------- ending

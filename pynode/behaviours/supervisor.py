@@ -214,9 +214,10 @@ class Tree(GenServer, module="supervisor"):
             answer = getattr(self._kids, _WITH_ARGUMENT.get(word, ""), None)
             if answer is not None:
                 if word == _START_CHILD:
-                    argument = self._lent(argument)
-                    if not self._may_start(caller.pid, argument):
+                    lent = self._lent(argument)
+                    if lent is argument and not self._may_start(caller.pid, argument):
                         return _NOTSUP
+                    argument = lent
                 return await answer(argument)
         raise FunctionClause(request)
 
@@ -227,7 +228,7 @@ class Tree(GenServer, module="supervisor"):
         return argument
 
     def _may_start(self, asker: Pid, given: Any) -> bool:
-        """Ask policy whether the node of ``asker`` may have this child started."""
+        """Ask policy whether ``asker`` may have this child started."""
         mfa = self._named_start(given)
         return mfa is None or self._may_run(asker, *mfa)
 
@@ -244,7 +245,7 @@ class Tree(GenServer, module="supervisor"):
         return None
 
     def _may_run(self, asker: Pid, module: Any, function: Any, arity: int) -> bool:
-        """Ask policy as about a spawn of ``module:function/arity`` by the node of ``asker``."""
+        """Ask policy as about a spawn of ``module:function/arity`` by ``asker``."""
         return may_run(self.process.runtime, asker, (module, function, arity))
 
     async def handle_cast(self, request: Any) -> None:
