@@ -6,16 +6,15 @@ Durations are seconds, ``None`` is infinity; sizes are bytes.
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import stat
-import string
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pynode.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = [
     "NO_NAME",
@@ -226,6 +225,8 @@ def find_epmd_listen() -> tuple[str, ...] | None:
     Raises:
         ConfigError: one of them is no IP address.
     """
+    from ipaddress import ip_address  # late, as the other heavy modules here
+
     words = os.environ.get("ERL_EPMD_ADDRESS", "").replace(",", " ").split()
     for word in words:
         try:
@@ -269,7 +270,7 @@ def find_cookie(cookie: str | bytes | None = None, *, file: str | Path | None = 
     if cookie is None and file is None:
         cookie = os.environ.get("PYNODE_COOKIE") or None
     if cookie is None:
-        cookie = _cookie_from_file(Path(file) if file is not None else None)
+        cookie = _cookie_from_file(file)
     if isinstance(cookie, str):
         try:
             cookie = cookie.encode("latin-1")
@@ -280,8 +281,12 @@ def find_cookie(cookie: str | bytes | None = None, *, file: str | Path | None = 
     return cookie
 
 
-def _cookie_from_file(path: Path | None) -> bytes:
-    if path is None:
+def _cookie_from_file(file: str | Path | None) -> bytes:
+    from pathlib import Path
+
+    if file is not None:
+        path = Path(file)
+    else:
         path = Path.home() / ".erlang.cookie"
         config_home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         fallback = config_home / "erlang" / ".erlang.cookie"
@@ -304,6 +309,9 @@ def _cookie_from_file(path: Path | None) -> bytes:
 
 
 def _make_cookie_file(path: Path) -> None:
+    import secrets
+    import string
+
     cookie = "".join(secrets.choice(string.ascii_uppercase) for _ in range(20))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)

@@ -11,7 +11,6 @@ import math
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
 
@@ -55,6 +54,8 @@ from pynode.terms import Atom, Pid, Reference
 from pynode.thread import NodeThread
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pynode.behaviours.names import ServerName, ServerRef
     from pynode.discovery import Discovery, Strategy
     from pynode.dist.seam import Peer

@@ -21,7 +21,7 @@ Source: Elixir's ``Agent`` and ``Agent.Server`` (1.14 to 1.20).
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable
 from types import CoroutineType, MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
@@ -267,7 +267,7 @@ def _atom(name: Any) -> Any:
 
 def _fun_of(process: Process) -> OpaqueFun:
     """A fun of this node as a term; nobody can guess another's."""
-    return OpaqueFun(Atom("pynode"), 1, 0, secrets.token_bytes(16), 0, 0, process.pid)
+    return OpaqueFun(Atom("pynode"), 1, 0, os.urandom(16), 0, 0, process.pid)
 
 
 def _local_process(process: Process, agent: ServerRef) -> Process | None:
