@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 from pynode.errors import EncodeError, PynodeError
 from pynode.policy import Action
 from pynode.terms import Atom, Pid
-from pynode.terms.formats import FormatError, NotHere, Settings, format_text, print_term, write_term
+from pynode.terms.formats import (
+    FormatError,
+    NotHere,
+    Settings,
+    TooLong,
+    format_text,
+    print_term,
+    write_term,
+)
 from pynode.terms.size import fits
 
 if TYPE_CHECKING:
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from pynode.services.erpc import Erpc
 
 __all__ = [
+    "AT_ONCE_CHARACTERS",
     "CallFailed",
     "apply_here",
     "apply_there",
@@ -34,6 +43,8 @@ __all__ = [
 #: What the arguments may weigh to be formatted on the loop, and here at all.
 _AT_ONCE: Final = 128 * 1024
 _HERE: Final = 16 * 1024 * 1024
+#: The characters that may be made of them on the loop.
+AT_ONCE_CHARACTERS: Final = 256 * 1024
 #: Seconds that another node has for one call.
 _DEADLINE: Final = 10.0
 
@@ -93,10 +104,13 @@ def apply_here(function: Atom, args: list[Any], settings: Settings) -> str:
 
     Raises:
         CallFailed: it raised.
+        TooLong: more characters than the settings allow.
         NotHere: it takes a BEAM.
     """
     try:
         text = _KNOWN[function.name, len(args)](args, settings)
+    except TooLong:
+        raise
     except (FormatError, EncodeError) as error:
         raise CallFailed(str(error)) from error
     if text is None:

@@ -27,12 +27,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from pynode.process.blocking import Threads
 from pynode.services.erpc import Erpc
 from pynode.services.service import Service
 from pynode.terms import Atom, Pid, Reference, atom
-from pynode.terms.formats import NotHere, Settings
+from pynode.terms.formats import NotHere, Settings, TooLong
 
 from .calls import (
+    AT_ONCE_CHARACTERS,
     CallFailed,
     apply_here,
     apply_there,
@@ -61,6 +63,10 @@ _BUSY: Final = (_ERROR, atom.system_limit)
 _NOT_LATIN1: Final = (_ERROR, (atom.no_translation, UNICODE, LATIN1))
 #: Requests of one batch; requests that wait, of all askers.
 _MOST_REQUESTS: Final = 10_000
+#: Seconds for which a batch goes on before others have their turn.
+_BATCH_SECONDS: Final = 0.02
+#: Threads that make text at once, however many ask: each slows the node down.
+_THREADS: Final = 2
 
 
 def _written(stream: Any, text: str, real: Any) -> None:
@@ -122,6 +128,7 @@ class User(Service):
         #: Askers whose request waits, with those that wait behind it.
         self._waiting: dict[Pid, _Waiting] = {}
         self._queued = 0
+        self._threads = Threads(runtime.scheduler, _THREADS)
         self._turn = asyncio.Lock()  # hands itself on in the order in which it was asked for
         self._buffer = ""
         self._decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -224,6 +231,17 @@ class User(Service):
     def _settings(self) -> Settings:
         return Settings(node=self.runtime.node_name)
 
+    @property
+    def _brief(self) -> Settings:
+        """For what is made on the loop."""
+        return Settings(node=self.runtime.node_name, characters=AT_ONCE_CHARACTERS)
+
+    async def _made_aside(self, function: Callable[..., str], *args: Any) -> str:
+        """Return the text that ``function`` makes in a thread."""
+        process = self.runtime.current() or self.process
+        await self._threads.give_worker(process)
+        return await process.run_blocking(function, *args)
+
     def _emit(self, text: str) -> None:
         if self.options["encoding"] == LATIN1:
             text = "".join(_escaped(character, "latin-1") for character in text)
@@ -244,11 +262,11 @@ class User(Service):
         known = is_known(module, function, args)
         if known and not takes_long(args):
             try:
-                return self._put_made(
-                    encoding, function, apply_here(function, args, self._settings)
-                )
+                return self._put_made(encoding, function, apply_here(function, args, self._brief))
             except CallFailed:
                 return _ERROR, function
+            except TooLong:
+                pass
             except NotHere:
                 known = False
         return Later(partial(self._put_call_later, encoding, call, asker, known))
@@ -258,15 +276,14 @@ class User(Service):
     ) -> Any:
         """Have text made in a thread, or on the node of the asker."""
         module, function, args = call
-        process = self.runtime.current() or self.process
         try:
             if known and (self.runtime.is_own(asker) or not takes_too_long(args)):
                 with suppress(NotHere):
-                    text = await process.run_blocking(apply_here, function, args, self._settings)
+                    text = await self._made_aside(apply_here, function, args, self._settings)
                     return self._put_made(encoding, function, text)
             chars = await self._apply(asker, module, function, args)
             return self._put_made(encoding, function, text_of(UNICODE, chars))
-        except (CallFailed, BadText):
+        except (CallFailed, TooLong, BadText):
             return _ERROR, function
 
     async def _apply(self, asker: Pid, module: Any, function: Any, args: list[Any]) -> Any:
@@ -290,6 +307,8 @@ class User(Service):
         self, pending: deque[Any], asker: Pid, answer: Any, count: list[int], *, then: bool = True
     ) -> Any:
         """Go on with a batch, up to a request that waits; ``then`` has the rest go on behind it."""
+        clock = self.runtime.loop.time
+        until = clock() + _BATCH_SECONDS
         while pending:
             request = pending.popleft()
             if isinstance(request, list):
@@ -303,6 +322,8 @@ class User(Service):
                     pending.appendleft(inner)
                     continue
             answer = self.request(request, asker)
+            if clock() > until and not isinstance(answer, Later):
+                answer = Later(partial(_after_others, answer))
             if isinstance(answer, Later):
                 rest = partial(self._batch_later, answer, pending, asker, count)
                 return Later(rest) if then else answer
@@ -338,8 +359,11 @@ class User(Service):
     async def _take_turn(
         self, encoding: Any, prompt: Any, take: Callable[[], Awaitable[Any]], what: Any
     ) -> Any:
+        if takes_long([prompt]):
+            text = await self._made_aside(prompt_text, prompt, self._settings)
+        else:
+            text = prompt_text(prompt, self._brief)
         async with self._turn:
-            text = prompt_text(prompt, self._settings)
             if text:
                 self._emit(text)
             try:
@@ -486,6 +510,12 @@ class _Waiting:
         self.worker = worker
         self.monitor = monitor
         self.behind: deque[tuple[Any, Any]] = deque()
+
+
+async def _after_others(answer: Any) -> Any:
+    """Return ``answer`` in the next turn of the loop."""
+    await asyncio.sleep(0)
+    return answer
 
 
 def _is_error(answer: Any) -> bool:

@@ -13,9 +13,17 @@ io_lib_pretty.erl.
 from __future__ import annotations
 
 from .control import format_text
-from .errors import FormatError, NotHere
+from .errors import FormatError, NotHere, TooLong
 from .pretty import print_term
 from .settings import Settings
 from .write import write_term
 
-__all__ = ["FormatError", "NotHere", "Settings", "format_text", "print_term", "write_term"]
+__all__ = [
+    "FormatError",
+    "NotHere",
+    "Settings",
+    "TooLong",
+    "format_text",
+    "print_term",
+    "write_term",
+]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["FormatError", "NotHere"]
+__all__ = ["FormatError", "NotHere", "TooLong"]
 
 
 class FormatError(ValueError):
     """Control string and arguments do not fit; ``io_lib:format/2`` raises ``badarg``."""
+
+
+class TooLong(FormatError):
+    """The text has more characters than :attr:`Settings.characters`."""
 
 
 class NotHere(Exception):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pynode.terms.atom import Atom
 
-from .errors import FormatError
+from .errors import TooLong
 
 __all__ = ["DEFAULT", "Settings"]
 
@@ -25,7 +25,7 @@ class Settings:
     def check(self, characters: int) -> None:
         """Refuse to make that many."""
         if characters > self.characters:
-            raise FormatError(f"more than {self.characters} characters")
+            raise TooLong(f"more than {self.characters} characters")
 
 
 DEFAULT = Settings()

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -656,3 +657,79 @@ async def test_a_password_is_not_shown(runtime: Runtime, stdin: Any) -> None:
     assert termios.tcgetattr(secondary) == before
     assert console.text == "\n"
     os.close(primary)
+
+
+# --------------------------------------------------------------------------- hostile askers
+
+
+async def test_a_batch_of_much_work_lets_others_have_their_turn(console: Console) -> None:
+    """Little is sent, and much text is to be made of it: the loop goes round meanwhile."""
+    much: Any = (*PUT, atom.io_lib, atom.format, [b"~200000c", [65]])
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    await asyncio.sleep(0)
+    before = turns
+    assert await console.ask((atom.requests, [much] * 300)) == atom.ok
+    counting.cancel()
+    assert len(console.text) == 60_000_000
+    assert turns - before > 2
+    assert await console.ask((atom.requests, [much] * 20 + [atom.rubbish, much])) == UNKNOWN
+    assert len(console.text) == 64_000_000
+
+
+async def test_long_text_is_made_in_few_threads(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ask for it, also where they are gone before it is made."""
+    go_on, running, most = threading.Event(), 0, 0
+
+    def apply_here(*_: Any) -> str:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        go_on.wait(30)
+        running -= 1
+        return "made"
+
+    monkeypatch.setattr("pynode.services.io.user.apply_here", apply_here)
+    monkeypatch.setattr("pynode.services.io.user.takes_long", lambda args: True)
+    askers = [console.runtime.spawn(None) for _ in range(20)]
+    for asker in askers:
+        console.tell((*PUT, atom.io_lib, atom.format, [b"~p", [1]]), asker)
+    await eventually(lambda: running == 2)
+    for asker in askers[:10]:
+        console.runtime.exit(console.runtime.main, asker.pid, atom.kill)
+    await eventually(lambda: len(console.user._waiting) == 10)
+    assert running == 2
+    go_on.set()
+    for asker in askers[10:]:
+        assert await console.told(asker) == atom.ok
+    assert most == 2
+    assert console.user._threads.count <= 2
+
+
+async def test_long_prompts_do_not_hold_the_node(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread: Any = []
+    long = (atom.format, b"~w", [[300] * 20_000])
+    shown = console.user._made_aside
+
+    async def aside(*call: Any) -> str:
+        thread.append(call[0])
+        return await shown(*call)
+
+    monkeypatch.setattr(console.user, "_made_aside", aside)
+    console.stdin.type(b"\n\n")
+    await console.ask((atom.get_line, atom.unicode, long))
+    assert len(thread) == 1
+    assert console.written == ["[" + ",".join(["300"] * 20_000) + "]"]
+    await console.ask((atom.get_line, atom.unicode, (atom.format, b"~30000000c", [65])))
+    assert console.written[1:] == ["???"]
