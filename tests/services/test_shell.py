@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import linecache
+import subprocess
 import sys
 import threading
 from collections import deque
@@ -746,3 +747,26 @@ def test_completion_of_an_object_that_fails() -> None:
             raise ZeroDivisionError
 
     assert expand({"bad": Bad()}, charlist("bad.x.y"[::-1])) == (atom.no, [], [])
+
+
+_TRACED = """
+import sys, threading
+from pynode.services.shell.evaluator import _Guard
+
+def evaluate(late):
+    guard = _Guard()
+    thread = threading.Thread(target=guard.run, args=(lambda: late and guard.interrupt(),))
+    thread.start()
+    thread.join()
+
+evaluate(late=False)
+evaluate(late=True)
+sys.settrace(lambda *event: None)
+sum(number for number in range(1000))
+sys.settrace(None)
+"""
+
+
+def test_nothing_stays_pending_in_the_interpreter() -> None:
+    """An interrupt that nobody raised would have a tracer hang, and all threads look for it."""
+    subprocess.run([sys.executable, "-c", _TRACED], check=True, timeout=30)

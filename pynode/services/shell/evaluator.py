@@ -246,7 +246,8 @@ class _Guard:
         while True:
             try:
                 self._over.acquire()
-                _raise_in(threading.get_ident(), None)
+                if self.interrupted:
+                    _take_back()
                 return result
             except KeyboardInterrupt:
                 continue
@@ -261,6 +262,24 @@ class _Guard:
                 self._over.release()
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    what = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+class _TakenBack(BaseException):
+    """Raised in place of an interrupt that came too late."""
+
+
+def _take_back() -> None:
+    """Have no interrupt pending in this thread.
+
+    Asking the interpreter to forget it would not do: until 3.13 that leaves a mark which has every
+    thread look for something pending at each turn, for ever, and which hangs a tracer.  Only an
+    exception that is raised takes the mark away.
+    """
+    try:
+        _raise_in(threading.get_ident(), _TakenBack)
+        while True:  # it comes at the next turn
+            pass
+    except _TakenBack:
+        return
+
+
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
