@@ -25,6 +25,8 @@ __all__ = ["TlsChannel", "TlsContexts", "tls_contexts"]
 
 #: Encrypted at a time; what waits behind it can still be dropped by a close.
 _PORTION_BYTES: Final = 256 * 1024
+#: Answers of TLS's own, to new keys and the like, that may wait for a peer that does not read.
+_MOST_ANSWERS_BYTES: Final = 64 * 1024
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
@@ -52,6 +54,8 @@ def tls_contexts(config: TlsConfig) -> TlsContexts:
     client.check_hostname = config.verify and config.check_hostname
     for context in (server, client):
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A peer could have all writing wait for it.  New keys of TLS 1.3 are something else.
+        context.options |= ssl.OP_NO_RENEGOTIATION
         context.verify_mode = ssl.CERT_REQUIRED if config.verify else ssl.CERT_NONE
         try:
             context.load_cert_chain(config.certfile, config.keyfile, config.password)
@@ -142,6 +146,9 @@ class TlsChannel(Channel):
             self._lose(_fault(error))
             return 0
         self._flush()  # a new key may have been asked for
+        if self._outgoing.pending > _MOST_ANSWERS_BYTES:
+            self._lose(TlsFault("it asks for new keys and does not read"))
+            return 0
         self.bytes_in += count
         if ended and not count:
             self._lose(None)
@@ -212,8 +219,12 @@ class TlsChannel(Channel):
         out = self._out
         while self._secured and out and self._plain < _PORTION_BYTES:
             first = out[0]
-            with memoryview(first) as whole, whole[:_PORTION_BYTES] as portion:
-                written = self._tls.write(portion)
+            try:
+                with memoryview(first) as whole, whole[:_PORTION_BYTES] as portion:
+                    written = self._tls.write(portion)
+            except ssl.SSLError as error:
+                self._lose_soon(_fault(error))
+                break
             self._plain += written
             if written == len(first):
                 out.popleft()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,8 @@ import pytest
 import trustme
 
 from pynode import ConfigError, ConnectionAborted, GenServer, Node, TlsConfig, TlsError, atom
+from pynode.net.channel import TlsFault
+from pynode.net.tls import TlsChannel, tls_contexts
 from pynode.testing import eventually
 
 PyNode = Callable[..., Node]
@@ -147,8 +151,6 @@ async def test_encrypted_and_unverified(py_node: PyNode, certificates: Certifica
 
 
 def test_files_that_cannot_be_used(tmp_path: Path, certificates: Certificates) -> None:
-    from pynode.net.tls import tls_contexts
-
     good = certificates.tls.certfile
     (tmp_path / "empty.pem").write_text("")
     for config, problem in (
@@ -171,3 +173,119 @@ async def test_a_silent_dialler_is_given_up(py_node: PyNode, certificates: Certi
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+class Told:
+    """A receiver that remembers."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.lost: list[OSError | None] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def connection_lost(self, error: OSError | None) -> None:
+        self.lost.append(error)
+
+    def buffer_filled(self, count: int) -> None:
+        raise AssertionError
+
+    def output_flushed(self) -> None:
+        pass
+
+
+class Far:
+    """The other end of a channel, byte by byte."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self.sock, near = socket.socketpair()
+        near.setblocking(False)
+        self.sock.setblocking(False)
+        contexts = tls_contexts(certificates.tls)
+        self.told = Told()
+        self.channel = TlsChannel(
+            asyncio.get_running_loop(), near, self.told, contexts, server_name=None
+        )
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = contexts.client.wrap_bio(self._in, self._out, server_hostname="localhost")
+
+    def carry(self) -> None:
+        self.sock.sendall(self._out.read())
+        with suppress(BlockingIOError):
+            self._in.write(self.sock.recv(1 << 20))
+
+    async def shake(self) -> None:
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.carry()
+                await asyncio.sleep(0)
+            else:
+                break
+        self.tls.write(b"hello")
+        self.carry()
+        await eventually(lambda: self.told.data == b"hello")
+
+    def close(self) -> None:
+        self.channel.close()
+        self.sock.close()
+
+
+@pytest.fixture
+async def far(certificates: Certificates) -> AsyncIterator[Far]:
+    made = Far(certificates)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("data", [b"\x17\x03\x03\x40\x00" + bytes(0x4000), b"GET / HTTP/1.0\r\n"])
+async def test_garbage_behind_the_handshake(far: Far, data: bytes) -> None:
+    await far.shake()
+    far.channel.write([b"on its way"])
+    far.sock.sendall(data)
+    await eventually(lambda: bool(far.told.lost))
+    assert isinstance(far.told.lost[0], TlsFault)
+    far.channel.write([b"too late"])
+    assert far.channel.closed
+
+
+async def test_what_cannot_be_encrypted_is_told_from_the_loop(far: Far) -> None:
+    """The one who writes is in the middle of something."""
+
+    class Broken:
+        def write(self, data: Any) -> int:
+            error = ssl.SSLError("protocol is shutdown")
+            error.reason = "PROTOCOL_IS_SHUTDOWN"
+            raise error
+
+        def unwrap(self) -> None:
+            raise ssl.SSLError("protocol is shutdown")
+
+    await far.shake()
+    far.channel._tls = Broken()  # type: ignore[assignment]
+    far.channel.write([b"text"])
+    assert far.told.lost == []
+    await eventually(lambda: bool(far.told.lost))
+    assert isinstance(far.told.lost[0], TlsFault)
+
+
+async def test_answers_of_tls_for_who_does_not_read(far: Far) -> None:
+    """What a peer's wishes for new keys cause is bounded."""
+    await far.shake()
+    far.channel.write([b"text"])
+    far.channel.blocked = True  # the kernel takes no more
+    far.channel._outgoing.write(bytes(100_000))
+    far.tls.write(b"more")
+    far.carry()
+    await eventually(lambda: bool(far.told.lost))
+    assert "does not read" in str(far.told.lost[0])
+    far.channel.blocked = False
+
+
+async def test_a_half_closed_connection_is_lost(far: Far) -> None:
+    await far.shake()
+    far.sock.shutdown(socket.SHUT_WR)
+    await eventually(lambda: bool(far.told.lost))
+    assert far.told.lost == [None]
