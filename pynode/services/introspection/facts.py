@@ -157,7 +157,9 @@ def _in_thread(process: Process) -> list[FrameType]:
     found: list[FrameType] = []
     while frame is not None:
         if frame.f_globals.get("__name__") == _WORKER and frame.f_code.co_name == "_work":
-            return found[::-1]
+            # What it runs last, it does for the loop: to say that a callback is done.
+            at_work = bool(found) and not _module(found[-1]).startswith("asyncio.")
+            return found[::-1] if at_work else []
         found.append(frame)
         frame = frame.f_back
     return []  # it begins, or ends
