@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pynode import GenServer
 from pynode.process import Process
-from pynode.terms import atom
+from pynode.terms import atom, charlist_text
 from pynode.testing import Beam
 
 MODULE = r"""
@@ -167,6 +171,63 @@ defmodule Look do
     text
   end
 
+  # observer itself: choose the node in its menu, open each page, and a process's window.
+  def observer(node, pid) do
+    :ok = :observer.start()
+    me = self()
+    send(:observer, {:get_debug_info, me})
+    {env, book} = receive do: ({:observer_debug, env, book, _} -> {env, book})
+    :wx.set_env(env)
+    state = :observer |> :sys.get_state() |> Enum.at(1) |> Tuple.to_list()
+    nodes = Enum.find(state, &(is_list(&1) and node in &1))
+    panels = Enum.find(state, &match?([{:sys_panel, _, _} | _], &1))
+    chosen = 1001 + Enum.find_index(nodes, &(&1 == node))
+    send(:observer, {:wx, chosen, nil, [], {:wxCommand, :command_menu_selected, [], 0, 0}})
+    until(fn -> :observer_wx.get_active_node() == node end)
+    titles =
+      for {{name, panel, title}, at} <- Enum.with_index(panels) do
+        :wxNotebook.setSelection(book, at)
+        for _ <- 1..3, do: ^node = sync(panel, node)
+        if name in [:perf_panel, :allc_panel], do: until(fn -> samples(elem(panel, 3)) > 1 end)
+        title
+      end
+    send(:observer, {:open_link, pid})
+    until(fn -> windows() != [] end)
+    for window <- windows(), do: send(window, {:get_debug_info, me})
+    pages = receive do: ({:procinfo_debug, pages} -> pages)
+    count = :wxNotebook.getPageCount(pages)
+    true = is_pid(Process.whereis(:observer))
+    :observer.stop()
+    {titles, count}
+  end
+
+  defp sync(panel, node) do
+    :wx_object.call(panel, :get_config)
+    :erpc.call(node, :erlang, :processes, [])
+    :observer_wx.get_active_node()
+  end
+
+  # How often a page with charts has heard of the node.
+  defp samples(panel) do
+    state = panel |> :sys.get_state() |> Enum.at(1)
+    Enum.find_value(Tuple.to_list(state), 0, fn
+      {n, {a, b}} when is_integer(n) and is_list(a) and is_list(b) -> n
+      _ -> nil
+    end)
+  end
+
+  defp windows do
+    for p <- Process.list(), {:observer_procinfo, _, _} <- [:proc_lib.translate_initial_call(p)],
+        do: p
+  end
+
+  defp until(f, n \\ 400) do
+    cond do
+      f.() -> :ok
+      n > 0 -> Process.sleep(25); until(f, n - 1)
+    end
+  end
+
   # etop needs its module, which some distributions leave out: from its source, if that is there.
   def etop_available do
     Code.ensure_loaded?(:etop) or compile_etop()
@@ -302,6 +363,38 @@ async def test_tools(beam: Any, py_node: Any) -> None:
         }
         pid = await ex.aeval(":erpc.call(n, :c, :pid, [0, i, 0])", i=counter.id, n=node.name)
         assert pid == counter
+
+
+@pytest.fixture
+def display() -> Iterator[str]:
+    """A display that nobody sees."""
+    program = shutil.which("Xvfb")
+    if program is None:
+        pytest.skip("Xvfb is not installed (xvfb)")
+    ours, theirs = os.pipe()
+    words = [program, "-displayfd", str(theirs), "-nolisten", "tcp", "-screen", "0", "1000x800x24"]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(words, pass_fds=[theirs], stdout=quiet, stderr=quiet) as server:
+        os.close(theirs)
+        try:
+            with open(ours, "rb") as number:
+                yield f":{int(number.readline())}"
+        finally:
+            server.terminate()
+
+
+async def test_observer(beam: Any, py_node: Any, display: str) -> None:
+    ex: Beam = beam(environment={"DISPLAY": display, "HOME": "/tmp"})
+    if not await ex.aeval("Code.ensure_loaded?(:observer) and Code.ensure_loaded?(:wx)"):
+        pytest.skip("observer or wx is not installed (erlang-observer)")
+    await ex.aeval(MODULE, timeout=60)
+    async with py_node(introspection=True) as node:
+        await node.connect(ex.name)
+        counter = await node.start(Counter, 3, name="counter")
+        given = {"n": node.name, "p": counter}
+        titles, pages = await ex.aeval("Look.observer(n, p)", timeout=60, **given)
+        assert {"System", "Processes", "Applications"} <= set(map(charlist_text, titles))
+        assert pages == 5
 
 
 async def test_etop(beam: Any, py_node: Any) -> None:
