@@ -32,6 +32,8 @@ WORDS = {
     " register_name resolve_it erpc execute_call net_kernel",
     "user": "io_request put_chars get_line get_until get_chars requests setopts getopts unicode"
     " latin1 io_lib format get_geometry columns get_password error binary",
+    "standard_error": "io_request put_chars requests setopts getopts unicode latin1 io_lib format"
+    " get_geometry columns nl write print",
     "logger_proxy": "log error info warning debug notice emergency load",
     "global_name_server": "register register_ext unregister set_lock del_lock sync get_known"
     " get_synced get_protocol_version get_names_ext info disconnect init_connect init_connect_ack"
@@ -49,6 +51,7 @@ async def flood(name: str, messages: Iterable[Any]) -> None:
     services = Services(runtime, net, config)
     services.start()
     services.user.write = lambda text: None
+    silence_stderr(runtime)
     runtime.peer_up(PEER)
     # Not the one that a program's own mistakes end, and the helpers that are replaced.
     pids = {process.pid: process for process in runtime.processes() if process.name is not None}
@@ -59,7 +62,7 @@ async def flood(name: str, messages: Iterable[Any]) -> None:
             assert target is not None
             for message in messages:
                 runtime.send(runtime.main, target, grown(message))
-            for each in ("net_kernel", "rex", "user", "logger_proxy"):
+            for each in ("net_kernel", "rex", "user", "standard_error", "logger_proxy"):
                 await ask(runtime, each)
             assert await gen.call(runtime.main, name_server(), atom.get_protocol_version, 5) == 8
             for _ in range(5):
@@ -96,6 +99,48 @@ async def ask(runtime: Runtime, name: str) -> None:
         await me.receive(lambda m: type(m) is tuple and m[1:2] == (tag,), timeout=5)
 
 
+def silence_stderr(runtime: Runtime) -> None:
+    """Have ``standard_error`` write nothing."""
+    pid = runtime.whereis("standard_error")
+    process = None if pid is None else runtime.local(pid)
+    assert process is not None
+    device: Any = process.body
+    device.write = lambda text: None
+
+
+def formats(anything: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Requests that have text made: each control sequence, with what may be its arguments."""
+    sequence = st.builds(
+        "~{}{}{}{}{}".format,
+        st.sampled_from(["", "3", "-9", "*", "999999", "40000000", "-", "0"]),
+        st.sampled_from(["", ".", ".2", ".*", ".70", ".999999"]),
+        st.sampled_from(["", "..", "..x", "..*"]),
+        st.sampled_from(["", "t", "l", "tl", "k", "K", "tK"]),
+        st.sampled_from([*"wpsefgbB+#ciWPxX~nz"]),
+    )
+    arguments = st.one_of(
+        anything, st.floats(allow_nan=False, allow_infinity=False), st.integers(), st.text()
+    )
+    call = st.tuples(
+        st.sampled_from([atom.format, atom.fwrite, atom.write, atom.print]),
+        st.tuples(
+            st.lists(sequence, max_size=3).map("".join).map(str.encode),
+            st.lists(arguments, max_size=4),
+        ).map(list)
+        | st.lists(arguments, max_size=4),
+    )
+    put = call.map(lambda pair: (atom.put_chars, atom.unicode, atom.io_lib, *pair))
+    prompt = call.map(lambda pair: (atom.get_line, atom.unicode, (atom.format, *pair[1])))
+    return st.one_of(
+        put,
+        put,
+        prompt,
+        st.lists(st.one_of(put, prompt, anything), max_size=5).map(
+            lambda some: (atom.requests, some)
+        ),
+    )
+
+
 def messages_to(name: str) -> st.SearchStrategy[list[Any]]:
     words = words_of(WORDS[name])
     anything = vocabulary(words, LIVE)
@@ -115,6 +160,10 @@ def messages_to(name: str) -> st.SearchStrategy[list[Any]]:
         st.tuples(st.just(CAST), requests),
         st.tuples(st.sampled_from(LIVE), requests),
     )
+    if "io_request" in WORDS[name]:
+        asking = st.sampled_from([*LIVE, Pid(PEER_NODE, 1, 0, 9)])
+        whole = st.tuples(st.just(atom.io_request), asking, anything, formats(anything) | requests)
+        messages = messages | whole
     return st.lists(messages, max_size=25)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
@@ -15,12 +16,15 @@ from pynode.testing.strategies import terms
 PEER_NODE: Final = Atom("evil@host")
 OTHER_NODE: Final = Atom("other@host")
 
-#: Deterministic, and done in a few seconds.
+#: For a long run: how many examples of each; others than the last time.
+_EXAMPLES: Final = os.environ.get("PYNODE_FUZZ_EXAMPLES")
+
+#: Deterministic, and done in a few seconds, unless a long run is wanted.
 FUZZ: Final = settings(
-    derandomize=True,
+    derandomize=_EXAMPLES is None,
     database=None,
     deadline=None,
-    max_examples=60,
+    max_examples=int(_EXAMPLES or 60),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
