@@ -590,3 +590,13 @@ async def test_a_timeout_of_the_asker_is_one(pair: RpcPair) -> None:
         await pair.here.erpc.call(
             THERE, "sys", "get_status", [spawn_there(pair).pid, atom.infinity], timeout=0.05
         )
+
+
+async def test_beside_the_shell(pair: RpcPair) -> None:
+    shell = Atom("shell")
+    assert await ask(pair, "code", "ensure_loaded", shell) == (atom.error, atom.nofile)
+    pair.there.shell.enable({})
+    assert await ask(pair, "code", "ensure_loaded", shell) == (atom("module"), shell)
+    slogan = await ask(pair, "application", "get_env", atom.stdlib, atom.shell_slogan, [1])
+    assert slogan == [1]
+    assert await ask(pair, "erlang", "system_info", atom.wordsize) == 8
