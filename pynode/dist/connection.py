@@ -200,7 +200,10 @@ class Connection:
             frame, position = frames.go_on(data)
             if frame is None:
                 return
-            self._frame(frame, on_control)
+            if frame:
+                self._frame(frame, on_control)
+            else:
+                self.ticks_received += 1
             if self.closed:
                 return
         intake = self._intake

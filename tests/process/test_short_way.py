@@ -155,6 +155,16 @@ async def test_a_slot_that_a_frame_in_parts_has_filled_anew(sides: Any) -> None:
     assert quick.process.mailbox.messages() == [atom.one] * 3 + [atom.two] * 2
 
 
+async def test_a_tick_in_parts(sides: Any) -> None:
+    quick, plain = sides()
+    whole = frame((22, SENDER, quick.process.pid), encode_payload(1))
+    for size in (1, 2, 3):
+        chunks = [bytes(size), bytes(4 - size) + whole + bytes(size), bytes(4 - size)]
+        assert quick.feed(chunks) == plain.feed(chunks)
+    assert quick.connection.ticks_received == plain.connection.ticks_received == 6
+    assert quick.process.mailbox.messages() == [1] * 3
+
+
 async def test_the_same_is_refused(sides: Any) -> None:
     """With the same words and offset, whatever byte is wrong."""
     chance = random.Random(2)
