@@ -106,8 +106,15 @@ __all__ = [
 ]
 
 
+def _repr(error: BaseException) -> str:
+    """Write an exception as Python does, but with what a peer sent shown bounded."""
+    return f"{type(error).__name__}({', '.join(repr(shown(each)) for each in error.args)})"
+
+
 class PynodeError(Exception):
     """The root of what this package raises, :class:`Exit` and its children excepted."""
+
+    __repr__ = _repr
 
 
 class ConfigError(PynodeError, ValueError):
@@ -437,6 +444,8 @@ class Exit(BaseException):
     Not an :class:`Exception`, so that ``except Exception`` in user code does not keep a process
     alive that was told to go.
     """
+
+    __repr__ = _repr
 
     def __init__(self, reason: Any = None) -> None:
         super().__init__(reason)

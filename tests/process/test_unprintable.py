@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pynode.errors import Exit
+from pynode.errors import CallExit, Exit, RemoteError
 from pynode.process import Runtime
 from pynode.process.process import Process
 from pynode.terms import atom, identical
@@ -68,3 +68,13 @@ async def test_a_log_handler_that_fails_keeps_no_process_alive(runtime: Runtime)
         runtime.loop.set_exception_handler(None)
     assert process.exit_reason == other.exit_reason == atom.gone
     assert [str(fault) for fault in faults] == ["on purpose"] * 2
+
+
+@pytest.mark.parametrize("reason", [10**6000, nested(9000)], ids=["integer", "nested"])
+def test_exceptions_with_any_reason_are_written(reason: Any) -> None:
+    """As asyncio writes them, and whoever logs one with %r."""
+    for error in (RemoteError("error", reason), CallExit(reason), Exit(reason)):
+        assert type(error).__name__ in repr(error)
+        assert str(error)
+        assert len(repr(error)) < 10_000
+    assert repr(CallExit(atom.noproc)) == "CallExit(atom.noproc, None)"
