@@ -36,16 +36,16 @@ anything = vocabulary(words_of("m f run denied erl_eval clause call remote atom 
 names = st.sampled_from([Atom("run"), Atom("denied"), Atom("hidden")])
 
 
-def literal(value: Any) -> Any:
+def literal(value: Any, depth: int = 0) -> Any:
     """Return abstract code that stands for ``value``, as far as it is made of simple things."""
     if type(value) is Atom:
         return (atom.atom, 1, value)
-    if type(value) is tuple:
-        return (atom.tuple, 1, [literal(part) for part in value])
-    if type(value) is list:
+    if type(value) is tuple and depth < 50:
+        return (atom.tuple, 1, [literal(part, depth + 1) for part in value])
+    if type(value) is list and depth < 50:
         chain: Any = NONE
         for part in reversed(value):
-            chain = (atom.cons, 1, literal(part), chain)
+            chain = (atom.cons, 1, literal(part, depth + 1), chain)
         return chain
     return (atom.value, 1, value)
 

@@ -68,6 +68,8 @@ def grown(term: Any) -> Any:
         return MONSTERS[term.number]
     if type(term) in (tuple, list):
         return type(term)([grown(part) for part in term])
+    if type(term) is dict:
+        return {key: grown(value) for key, value in term.items()}
     return term
 
 
