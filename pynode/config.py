@@ -95,7 +95,8 @@ class Timeouts:
 class TlsConfig:
     """TLS for all connections to nodes (OTP's ``-proto_dist inet_tls``); EPMD never has any.
 
-    Every node of a cluster has it, or none.  The files are PEM.
+    Every node of a cluster has it, or none.  The files are PEM; how to make them, and what a BEAM
+    is told, is in the guide ``clusters.md``.
     """
 
     certfile: str | Path

@@ -271,6 +271,8 @@ def functions_of(target: Any) -> dict[str | Atom, Callable[..., Any]]:
         found = _functions_of_module(target)
     elif isinstance(target, type):
         raise TypeError(f"{target.__name__} is a class: expose an object of it")
+    elif isinstance(target, str | bytes):
+        raise TypeError(f"{target!r} is text: expose what it names")
     else:
         found = _methods_of(target)
     if not found:

@@ -37,7 +37,7 @@ async def execute_call(process: Process, ref: Any, module: Any, function: Any, a
     try:
         runtime.exit(process, process.pid, _answer(ref, outcome))
     except EncodeError as error:  # a value that is a term, but not inside of another
-        outcome = Outcome(ERROR, *crash_reason(error))
+        outcome = Outcome(ERROR, *crash_reason(error.with_traceback(None)))
         runtime.exit(process, process.pid, _answer(ref, outcome))
 
 

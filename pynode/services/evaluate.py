@@ -32,6 +32,7 @@ _OWN_MODULES: Final = frozenset(
         __name__,
         "pynode.process.spawned",
         "pynode.process.process",
+        "pynode.terms.rebuild",  # of a result that is no term
         "pynode.process.blocking",
         "asyncio.futures",
     )

@@ -95,7 +95,9 @@ def test_the_values_of_a_mapping() -> None:
     assert resolver.resolve(elixir("Hello"), atom.go, 1) is not None
 
 
-@pytest.mark.parametrize("target", [Hello, {"x": 1}, {}, object(), 3, None, types.ModuleType("x")])
+@pytest.mark.parametrize(
+    "target", [Hello, {"x": 1}, {}, object(), 3, None, "os", b"os", types.ModuleType("x")]
+)
 def test_nothing_to_expose(target: Any) -> None:
     with pytest.raises(TypeError):
         Resolver().add("m", target)
