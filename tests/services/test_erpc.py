@@ -231,7 +231,7 @@ async def test_a_result_that_is_no_term(pair: RpcPair, erpc: Erpc, node: Atom) -
         with pytest.raises(RemoteError) as caught:
             await erpc.call(node, "t", function)
         assert caught.value.exception == "EncodeError", function
-        stack = [] if function == "edge" else [(atom.t, Atom(function), 0, [])]
+        stack: list[Any] = [] if function == "edge" else [(atom.t, Atom(function), 0, [])]
         assert caught.value.stack == stack, "frames of ours"
     with pytest.raises(EncodeError):
         await erpc.call(node, "t", "echo", [object()])
