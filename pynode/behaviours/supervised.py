@@ -281,7 +281,10 @@ def may_run(runtime: Runtime, asker: Pid, mfa: tuple[Any, Any, int]) -> bool:
 
     A message does not tell which peer it came from, and the pid in it may be made up, one of this
     node too: so policy is asked on behalf of everybody who is connected, as ``rex`` does.
+    A call of ``erpc``'s own functions, which hides another, nobody may have run.
     """
+    if mfa[0] == _ERPC or type(asker) is not Pid:  # a call may name anything as its caller
+        return False
     connected = list(runtime.nodes.connected())
     if not runtime.is_own(asker) and all(peer.name != asker.node for peer in connected):
         return False

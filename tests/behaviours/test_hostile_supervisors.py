@@ -76,3 +76,24 @@ async def test_a_time_that_is_too_long(runtime: Runtime, kind: Any) -> None:
     request = (atom.start_child, spec(shutdown=MILLISECONDS))
     answer = await gen.call(runtime.main, supervisor, request, DEADLINE)
     assert answer in ((atom.ok, atom.undefined), atom.ignore)
+
+
+@pytest.mark.parametrize("asker", [Pid(OTHER, 1, 0, 7), atom.nobody])
+async def test_a_call_in_a_call_and_a_caller_that_is_no_pid(guarded: Runtime, asker: Any) -> None:
+    ran: list[str] = []
+
+    async def execute_call(*args: Any) -> None:
+        ran.append("it")
+
+    guarded.resolver.build_in("erpc", "execute_call", 4, execute_call)
+    guarded.resolver.expose(lambda: ran.append("it"), module="m", name="run")
+    guarded.peer_up(Peer(OTHER, 9, OUR_FLAGS, hidden=False))
+    supervisor = await start(guarded, DynamicSupervisor)
+    hidden = spec("erpc", atom.ref, atom.m, atom.run, [])
+    requests = [hidden] if type(asker) is Pid else [hidden, spec()]
+    for request in requests:
+        caller = asker, ImproperList([atom.alias], guarded.alias(guarded.main))
+        message = (atom("$gen_call"), caller, (atom.start_child, request))
+        guarded.send(guarded.main, supervisor, message)
+    await gen.call(guarded.main, supervisor, atom.count_children, DEADLINE)
+    assert ran == []
