@@ -234,7 +234,7 @@ async def test_python_spawns_on_a_beam(
             return await mine.receive(timeout=DEADLINE)
 
         async def as_mine(function: Any, *args: Any) -> Any:
-            task = mine.context.run(asyncio.ensure_future, function(*args))
+            task = mine.own_context().run(asyncio.ensure_future, function(*args))
             return await task
 
         pid = await node.spawn(there, "Elixir.IO", "puts", ["hello world"])

@@ -423,7 +423,7 @@ async def test_a_smaller_broadcast_pool(pair: tuple[Node, Node]) -> None:
         there.subscribe(TOPIC)
         for number in range(4):
             pid = one.runtime.spawn(None)
-            pid.context.run(here.broadcast, TOPIC, number)
+            pid.own_context().run(here.broadcast, TOPIC, number)
         assert {await two.main.receive(timeout=10) for _ in range(4)} == {0, 1, 2, 3}
 
 

@@ -271,7 +271,7 @@ async def test_who_has_ended_cannot_monitor(node: Node) -> None:
     node.exit(process.pid, atom.kill)
     for monitor in (lambda: node.pg.monitor(CREW), node.pg.monitor_scope):
         with pytest.raises(ProcessDead):
-            process.context.run(monitor)
+            process.own_context().run(monitor)
 
 
 # --------------------------------------------------------------------------- two nodes

@@ -76,7 +76,7 @@ async def test_devices(place: Place) -> None:
 
 async def as_process(process: Process, function: Any, *args: Any) -> Any:
     """Await a call in a task of ``process``."""
-    task = process.context.copy().run(asyncio.ensure_future, function(*args))
+    task = process.own_context().copy().run(asyncio.ensure_future, function(*args))
     return await task
 
 
