@@ -45,6 +45,7 @@ from pynode.errors import (
     NodeDown,
     NodeNameError,
     PeerBusy,
+    TlsError,
 )
 from pynode.net.addresses import (
     Endpoint,
@@ -85,7 +86,7 @@ MOST_NAME_HOSTS: Final = 1000
 #: Seconds in which a peer has to go on with its handshake when others wait for its place.
 HANDSHAKE_PATIENCE: Final = 0.5
 #: Refusals that point at a mistake in somebody's set-up, and deserve a warning.
-_LOUD: Final = (CookieError, FlagError, HandshakeError, NodeNameError)
+_LOUD: Final = (CookieError, FlagError, HandshakeError, NodeNameError, TlsError)
 
 
 MakeChannel: TypeAlias = Callable[[socket.socket, Receiver, str | None], Channel]

@@ -131,6 +131,16 @@ async def test_who_is_refused(
         assert a.nodes("connected") == b.nodes("connected") == []
 
 
+async def test_a_certificate_that_is_refused_is_a_warning(
+    py_node: PyNode, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with py_node("a", tls=certificates.foreign) as a, py_node("b", tls=certificates.tls) as b:
+        with pytest.raises(TlsError):
+            await b.connect(a.name)
+        await eventually(lambda: "was not accepted" in caplog.text)
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
 async def test_the_dialler_is_verified_too(
     py_node: PyNode, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
