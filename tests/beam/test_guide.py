@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import subprocess
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +14,20 @@ from typing import Any
 import pytest
 
 import pynode
-from pynode import Node
+from pynode import Node, TlsConfig
 from pynode.testing import Beam, free_port
 
 GUIDE = Path(pynode.__file__).with_name("guides").joinpath("clusters.md").read_text()
 TEXT = re.sub(r"^```.*?^```$", "", GUIDE, flags=re.M | re.S)
-VISITOR, NO_EPMD, DISCOVERY = re.findall(r"^```python\n(.*?)^```", GUIDE, re.M | re.S)
+VISITOR, NO_EPMD, TLS, DISCOVERY = re.findall(r"^```python\n(.*?)^```", GUIDE, re.M | re.S)
 
 MakeBeam = Callable[..., Beam]
+PyNode = Callable[..., Node]
 
 
 async def run(program: str) -> None:
     """Run a block of the guide as the body of a coroutine."""
-    scope: dict[str, Any] = {"Node": Node}
+    scope: dict[str, Any] = {"Node": Node, "TlsConfig": TlsConfig}
     exec(f"async def main():\n{textwrap.indent(program, '    ')}", scope)
     await scope["main"]()
 
@@ -50,6 +52,20 @@ async def test_no_epmd(beam: MakeBeam) -> None:
     await run(NO_EPMD.replace("9100", str(port)))
 
 
+async def test_tls(py_node: PyNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own commands make the certificates."""
+    certificates = re.findall(r"^```sh\n(.*?)^```", GUIDE, re.M | re.S)[0]
+    assert "openssl req" in certificates
+    version = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=False)
+    if not version.stdout.startswith("OpenSSL 3"):
+        pytest.skip("no OpenSSL 3 on this machine")
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["sh", "-e", "-c", certificates], check=True, capture_output=True)
+    tls = TlsConfig(certfile="node.pem", keyfile="key.pem", cafile="ca.pem")
+    async with py_node("node1", cookie="pubsub", tls=tls):
+        await run(TLS)
+
+
 async def test_discovery(beam: MakeBeam, capsys: pytest.CaptureFixture[str]) -> None:
     node1 = beam("node1", language="erlang")
     await run(DISCOVERY)
@@ -58,7 +74,7 @@ async def test_discovery(beam: MakeBeam, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_options_and_methods_that_it_names_are_there() -> None:
-    options = set(inspect.signature(Node.__init__).parameters)
+    options = {*inspect.signature(Node.__init__).parameters, *TlsConfig.__dataclass_fields__}
     for table_cell in re.findall(r"`([^`]+)`", TEXT):
         for option in re.findall(r"\b(\w+)=", table_cell):
             if option not in {"node_type", "nodedown_reason", "ERL_DIST_PORT"}:
