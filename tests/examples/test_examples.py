@@ -25,7 +25,8 @@ def example(cluster: Cluster) -> Iterator[Example]:
 
     def run(name: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"pynode.examples.{name}"],
+            # Where the tests run in the background of a script, Ctrl-C would be ignored.
+            ["env", "--default-signal=INT", sys.executable, "-m", f"pynode.examples.{name}"],
             env=os.environ
             | {
                 "ERL_EPMD_PORT": str(cluster.epmd_port),
