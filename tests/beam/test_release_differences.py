@@ -272,7 +272,7 @@ async def test_native_records_are_read_whatever_was_agreed(
     ex = erl(beam)
     if ex.otp_release < 29:
         pytest.skip("native records came with OTP 29")
-    monkeypatch.setattr("pynode.node.offered", partial(offered, without=Flag.NATIVE_RECORDS))
+    monkeypatch.setattr("pynode.dist.flags.offered", partial(offered, without=Flag.NATIVE_RECORDS))
     async with py_node() as node:
         await node.connect(ex.name)
         assert not agreed(node, ex) & Flag.NATIVE_RECORDS
