@@ -18,6 +18,7 @@ from pynode.dist.epmd_registry import Registry
 from pynode.errors import ConnectTimeout, EpmdError, NameTakenError
 from pynode.net import EpmdServer, epmd_client, epmd_names, epmd_server
 from pynode.net.addresses import Endpoint
+from pynode.testing import eventually
 from pynode.testing.beam import Beam
 from pynode.testing.epmd import Epmd, free_port
 
@@ -261,7 +262,7 @@ async def test_it_tries_until_epmd_is_back(
         writer.close()
 
     epmd.stop()
-    await asyncio.sleep(0.1)  # refused a few times
+    await eventually(lambda: lost)
     other = await asyncio.start_server(something_else, "127.0.0.1", port)
     async with asyncio.timeout(PATIENCE):
         for _ in range(3):
@@ -269,14 +270,12 @@ async def test_it_tries_until_epmd_is_back(
     other.close()
     await other.wait_closed()
     epmd.start([Endpoint(*LOOPBACK)], port)
-    thief, reply = await alive(port, "me")
-    stolen = reply[1] == 0
+    thief, _ = await alive(port, "me")  # may be quicker than we are
     await thief.close()
     async with asyncio.timeout(PATIENCE):
         await registered.wait()
     await until_names(port, {"me"})
     assert lost == ["epmd_lost"]
-    assert stolen or registered.is_set()
 
 
 async def test_stopped_in_the_middle_of_the_start(make_net: MakeNet) -> None:
