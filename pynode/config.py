@@ -175,7 +175,7 @@ def full_name(name: str, *, long_names: bool | None = None) -> str:
         raise ConfigError(f"{name!r} is no node name: the part before '@' has a blank, '/' or ':'")
     if not at:
         host = socket.getfqdn() if long_names else socket.gethostname().partition(".")[0]
-    if long_names and "." not in host and ":" not in host:
+    if long_names and not has_long_host(host):
         raise ConfigError(
             f"long names need a host with a dot in it, and {host!r} has none: "
             f"write '{alive}@host.domain', or '{alive}@127.0.0.1'"

@@ -382,8 +382,8 @@ async def test_a_closed_port_is_told_from_an_absent_node(tmp_path: Path) -> None
             Node("py@localhost", **options) as node,
             Node("gone@localhost", **options) as gone,
         ):
-            for listener in gone.net._listeners:
-                gone.net._accept_no_more()
+            for listener in gone.net._listening.listeners:
+                gone.net._listening.pause()
                 listener.close()
             with pytest.raises(PortClosed):
                 await node.connect("gone@localhost")

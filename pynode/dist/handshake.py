@@ -40,9 +40,10 @@ import struct
 from enum import Enum
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
+from pynode.config import has_long_host
 from pynode.dist.cookie import DIGEST_BYTES, digest, digest_matches
 from pynode.dist.flags import MANDATORY_25, MANDATORY_26, Flag, expand, flag_names, missing
-from pynode.dist.local import LocalNode, is_long_host, split_name
+from pynode.dist.local import LocalNode, split_name
 from pynode.dist.seam import Peer
 from pynode.errors import (
     ConnectError,
@@ -589,7 +590,7 @@ class Handshake:
             host = (split_name(name) or ("", ""))[1]
         if not host or len(name) > MAX_ATOM_CHARACTERS:
             self._fail(HandshakeError, f"{name[:300]!r} is no node name")
-        if is_long_host(host) != self.local.long_names:
+        if has_long_host(host) != self.local.long_names:
             self.peer_name = name
             self._send(b"snot_allowed")
             self._fail(NodeNameError, _mixed(name, self.local))
@@ -627,7 +628,7 @@ def _check_peer_name(local: LocalNode, peer_name: str) -> None:
         raise NodeNameError(peer_name, "a node name is name@host")
     if peer_name == local.name:
         raise NodeNameError(peer_name, "that is this node's own name")
-    if is_long_host(parts[1]) != local.long_names:
+    if has_long_host(parts[1]) != local.long_names:
         raise NodeNameError(peer_name, _mixed(peer_name, local))
     _latin1(peer_name)
 

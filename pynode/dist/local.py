@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LocalNode", "is_long_host", "split_name"]
+__all__ = ["LocalNode", "split_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,3 @@ def split_name(name: str) -> tuple[str, str] | None:
     if not (alive and at and host) or "@" in host:
         return None
     return alive, host
-
-
-def is_long_host(host: str) -> bool:
-    """Tell whether ``host`` can stand in a long name: it has a dot, or is an IPv6 address."""
-    return "." in host or ":" in host

@@ -194,7 +194,7 @@ class Dial(Attempt):
     def abort(self) -> None:
         """End it without a word."""
         super().abort()
-        self.net._naming_over(self)
+        self.net.naming.over(self)
         if self._task is not asyncio.current_task(self.net.loop):
             self._task.cancel()
 
@@ -202,7 +202,7 @@ class Dial(Attempt):
         # Whoever makes this object has to know it first, under an eager task factory too.
         await asyncio.sleep(0)
         try:
-            await self.net._wait_for_name(self)
+            await self.net.naming.turn(self)
             sock = await self._connect()
         except ConnectError as error:
             self._fail(error)

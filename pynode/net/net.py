@@ -21,25 +21,20 @@ Source: ``net_kernel.erl`` (``accept_pending``, ``up_pending_nodedown``), ``dist
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import logging
-import secrets
 import socket
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 from pynode.config import NO_NAME as _NO_NAME, NodeConfig, TlsConfig
 from pynode.dist.control import Control
-from pynode.dist.epmd import HIDDEN_NODE, NORMAL_NODE, NodeEntry
 from pynode.dist.handshake import Established, Handshake, Status
-from pynode.dist.local import LocalNode, split_name
+from pynode.dist.local import LocalNode
 from pynode.dist.seam import Peer, Pressure, SignalSink
 from pynode.errors import (
     ConnectError,
     ConnectionAborted,
     CookieError,
-    EpmdError,
     FlagError,
     HandshakeError,
     NodeDown,
@@ -48,18 +43,15 @@ from pynode.errors import (
     TlsError,
 )
 from pynode.net.addresses import (
-    Endpoint,
-    is_loopback,
-    is_unspecified,
     listen_addresses,
-    node_listeners,
-    resolve,
 )
 from pynode.net.channel import Channel, Receiver
-from pynode.net.epmd_client import Registration
 from pynode.net.epmd_server import EpmdServer
 from pynode.net.handshaking import Attempt, Dial, Reception
 from pynode.net.link import Link
+from pynode.net.listening import Listening
+from pynode.net.naming import SMALL_CREATION, InventedNames, Naming, new_creation
+from pynode.net.registering import Registering
 from pynode.net.ticker import TickChange, Ticker
 from pynode.telemetry import Telemetry
 from pynode.terms.atom import Atom
@@ -81,10 +73,6 @@ NO_NAME: Final = Atom(_NO_NAME)
 MAX_SEEN: Final = 10_000
 #: What a waiting signal counts beside its payload, in bytes.
 _SIGNAL_BYTES: Final = 64
-#: Hosts whose invented names are remembered; the dialler says which host it is.
-MOST_NAME_HOSTS: Final = 1000
-#: Seconds in which a peer has to go on with its handshake when others wait for its place.
-HANDSHAKE_PATIENCE: Final = 0.5
 #: Refusals that point at a mistake in somebody's set-up, and deserve a warning.
 _LOUD: Final = (CookieError, FlagError, HandshakeError, NodeNameError, TlsError)
 
@@ -168,24 +156,18 @@ class Net:
         self.gathers: dict[Atom, Any] = {}
         #: Who has been connected in this life of the node, the latest last.
         self._seen: dict[Atom, None] = {}
-        self._receptions: set[Reception] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._listeners: list[socket.socket] = []
-        self._accepting = False
-        self._endpoints: list[Endpoint] = []
-        self._registration: Registration | None = None
+        self._listening = Listening(self)
+        self._registering = Registering(self)
         #: Links with signals that gather, until the end of a read or of the loop's turn.
         self._unwritten: list[Link] = []
         self._flush_armed = False
         self._hurried = False
         #: A read is being handled, and :meth:`flush_all` follows it.
         self.gathering = False
-        self._epmd: EpmdServer | None = None
-        self._name_pool: dict[str, list[tuple[str, int]]] = {}
-        #: The attempt that is to bring this node's name, and the link that did.
-        self._naming: Attempt | None = None
-        self._named_by: Link | None = None
-        self._unnamed: list[asyncio.Future[None]] = []
+        #: The names of peers that had none of their own.
+        self._invented = InventedNames()
+        self.naming = Naming(self)
         #: Nodes that were not dialled for a signal, for want of a name; they are to go down.
         self._refused: dict[Atom, None] = {}
         if sink is not None:
@@ -222,7 +204,7 @@ class Net:
     @property
     def epmd(self) -> EpmdServer | None:
         """The embedded EPMD, where this node started one."""
-        return self._epmd if self._epmd is not None and self._epmd.running else None
+        return self._registering.server
 
     async def start(self) -> None:
         """Listen, register with EPMD (starting one where none answers), accept connections.
@@ -249,102 +231,27 @@ class Net:
             self.ticker.start(self.loop)
             return
         try:
-            self._endpoints = await listen_addresses(
+            endpoints = await listen_addresses(
                 self.loop,
                 config.name,
                 config.listen,
                 timeout=config.timeouts.setup,
                 tls=config.tls is not None,
             )
-            self._listeners = node_listeners(config.name, self._endpoints, config.port)
-            self.port = self._listeners[0].getsockname()[1]
-            given = await self._register() if config.epmd else 0
-            if not self._listeners:
+            self.port = self._listening.open(endpoints)
+            given = await self._registering.register(endpoints, self.port) if config.epmd else 0
+            if not self._listening.listeners:
                 raise NodeDown(f"{config.name} was stopped while it was starting")
         except BaseException:
             await self.stop()
             raise
         creation = config.creation or given
-        if creation <= 3:  # from an EPMD of old, or none: 32 bits of our own
-            creation = 4 + secrets.randbelow(2**32 - 4)
+        if creation <= SMALL_CREATION:  # from an EPMD of old, or none
+            creation = new_creation()
         self.local = LocalNode(config.name, creation, self.local.flags, config.long_names)
         self.running = True
-        self._accept_more()
+        self._listening.resume()
         self.ticker.start(self.loop)
-
-    async def _register(self) -> int:
-        config = self.config
-        alive = (split_name(config.name) or (config.name, ""))[0]
-        own = config.epmd_address or (
-            "127.0.0.1" if self._endpoints[0].family == socket.AF_INET else "::1"
-        )
-        found = await resolve(self.loop, own, node=config.name, timeout=config.timeouts.setup)
-        where = found[0]
-        self._registration = Registration(
-            self.loop,
-            where,
-            config.epmd_port,
-            NodeEntry(alive, self.port, HIDDEN_NODE if config.hidden else NORMAL_NODE),
-            node=config.name,
-            timeout=config.timeouts.epmd,
-            telemetry=self.telemetry,
-            start_server=lambda: self._start_epmd(where),
-        )
-        return await self._registration.register()
-
-    async def _epmd_endpoints(self, where: Endpoint) -> list[Endpoint]:
-        """Return where an embedded EPMD is to listen, the address of our own questions first."""
-        if not is_loopback(where.host):
-            return []  # another host's
-        hosts: Iterable[str]
-        if self.config.epmd_listen is not None:
-            hosts = self.config.epmd_listen
-        else:
-            hosts = [endpoint.host for endpoint in self._endpoints] + [socket.gethostname()]
-        found = {where: None}
-        for host in hosts:
-            try:
-                # A host that cannot resolve its own name is no reason to wait for its resolver.
-                found |= dict.fromkeys(await resolve(self.loop, host, timeout=1.0))
-            except ConnectError as error:
-                _log.debug("the embedded EPMD leaves out %s: %s", host, error)
-        # All addresses of a family and one of them cannot be listened on at a time.
-        wild = {endpoint.family for endpoint in found if is_unspecified(endpoint.host)}
-        kept = [
-            endpoint
-            for endpoint in found
-            if endpoint.family not in wild or is_unspecified(endpoint.host)
-        ]
-        return sorted(kept, key=lambda endpoint: endpoint.family != where.family)
-
-    async def _start_epmd(self, where: Endpoint) -> bool:
-        """Start an embedded EPMD; True if one runs now, ours or that of somebody quicker."""
-        config = self.config
-        if not config.start_epmd or self.epmd is not None:
-            return False
-        endpoints = await self._epmd_endpoints(where)
-        if not endpoints:
-            return False
-        local_only = config.epmd_listen is None and all(
-            is_loopback(endpoint.host) for endpoint in self._endpoints
-        )
-        server = EpmdServer(
-            self.loop,
-            relaxed_command_check=config.epmd_relaxed_command_check,
-            local_only=local_only,
-        )
-        try:
-            server.start(endpoints, config.epmd_port)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return True  # another process was quicker
-            raise EpmdError(
-                config.name, f"no EPMD runs, and none can be started: {error.strerror}"
-            ) from error
-        self._epmd = server
-        if self.telemetry.hooks:
-            self.telemetry.emit("epmd_started", addresses=server.addresses(), port=server.port)
-        return True
 
     async def flush(self, timeout: float | None) -> None:
         """Wait until the kernel has all that is queued for connected peers, ``timeout`` s at most.
@@ -368,20 +275,11 @@ class Net:
         """
         self.running = False
         self._refused.clear()
-        self._accept_no_more()
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
+        self._listening.pause()
         self.ticker.stop()
         self.disconnect_all(STOPPED)
-        for reception in list(self._receptions):
-            reception.abort()
-        self._receptions.clear()
-        registration, self._registration = self._registration, None
-        if registration is not None:
-            registration.close()
-        if self._epmd is not None:
-            self._epmd.stop()
+        self._listening.close()
+        registration = self._registering.close()
         current = asyncio.current_task()
         tasks = [task for task in self._tasks if task is not current]
         for task in tasks:
@@ -624,7 +522,7 @@ class Net:
             for attempt in (entry.attempt, entry.contender):
                 if attempt is not None:
                     attempt.abort()
-                    self._reception_over(attempt)
+                    self._listening.over(attempt)
             if entry.link is not None:
                 entry.link.end(flush=True)
             self._entries.pop(entry.name, None)
@@ -662,62 +560,6 @@ class Net:
         if link is not None:
             link.resume()
 
-    # ------------------------------------------------------------------ listening
-
-    def _accept_more(self) -> None:
-        if not self._accepting and self.running:
-            self._accepting = True
-            for listener in self._listeners:
-                self.loop.add_reader(listener.fileno(), self._accept, listener)
-
-    def _accept_no_more(self) -> None:
-        if self._accepting:
-            self._accepting = False
-            for listener in self._listeners:
-                self.loop.remove_reader(listener.fileno())
-
-    def _accept(self, listener: socket.socket) -> None:
-        wait = self._make_room()
-        if wait:
-            self._accept_no_more()
-            self.loop.call_later(wait, self._accept_more)
-            return
-        try:
-            sock, address = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError as error:
-            # Out of descriptors or memory: the connection stays in the backlog, and the socket
-            # readable; trying at every turn would only burn the time to recover in.
-            _log.error("cannot accept connections, trying again in 1 s: %s", error)
-            self._accept_no_more()
-            self.loop.call_later(1.0, self._accept_more)
-            return
-        sock.setblocking(False)
-        with contextlib.suppress(OSError):  # gone already; its handshake will find out
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._receptions.add(Reception(self, sock, address))
-
-    def _make_room(self) -> float:
-        """Return in how many seconds one more handshake may begin; 0: now.
-
-        With all places taken, the one whose peer has been silent for longest gives way, else a
-        stranger who opens connections and says nothing would keep everybody out.
-        """
-        if len(self._receptions) < self.config.limits.handshakes:
-            return 0
-        slowest = min(self._receptions, key=lambda reception: reception.since)
-        left = slowest.since + HANDSHAKE_PATIENCE - self.loop.time()
-        if left > 0:
-            return left
-        slowest.give_way()
-        return 0
-
-    def _reception_over(self, attempt: Attempt) -> None:
-        if isinstance(attempt, Reception):
-            self._receptions.discard(attempt)
-            self._accept_more()
-
     # ------------------------------------------------------------------ who owns a name
 
     def _is_current(self, attempt: Attempt) -> bool:
@@ -753,22 +595,14 @@ class Net:
     def _give_way(self, former: Attempt | None) -> None:
         if former is not None:
             former.abort()
-            self._reception_over(former)
+            self._listening.over(former)
 
     def _name_for(self, host: str, reception: Reception) -> tuple[str, int]:
-        """Invent a name at ``host`` for a peer that has none; one that is free again comes first,
-        with its next creation."""
-        pool = self._name_pool.get(host, [])
-        while True:
-            if pool:
-                name, creation = pool.pop(0)
-            else:
-                name = f"{_base36(secrets.randbits(64))}@{host}"
-                creation = 4 + secrets.randbelow(2**32 - 4)
-            if Atom(name) not in self._entries:
-                entry = self._entries[Atom(name)] = _Entry(Atom(name))
-                entry.attempt = reception
-                return name, creation
+        """Invent a name at ``host`` for a peer that has none, and keep it for ``reception``."""
+        name, creation = self._invented.invent(host, self._entries)
+        entry = self._entries[Atom(name)] = _Entry(Atom(name))
+        entry.attempt = reception
+        return name, creation
 
     def _replace_connection(self, reception: Reception) -> None:
         """A peer that we had a connection to has proved to be a new one: the old one is dead."""
@@ -782,7 +616,7 @@ class Net:
         self, attempt: Attempt, channel: Channel, local: LocalNode, event: Established
     ) -> None:
         peer = event.peer
-        self._reception_over(attempt)
+        self._listening.over(attempt)
         entry = self._entries.get(peer.name)
         if entry is None or entry.attempt is not attempt:
             channel.close()  # cannot happen while an attempt that loses its place is aborted
@@ -827,7 +661,7 @@ class Net:
         link.schedule_flush()
 
     def _attempt_failed(self, attempt: Attempt, error: ConnectError) -> None:
-        self._reception_over(attempt)
+        self._listening.over(attempt)
         if isinstance(attempt, Reception):
             self._tell_refused(attempt, error)
         entry = self._entries.get(Atom(attempt.node)) if attempt.node else None
@@ -914,51 +748,25 @@ class Net:
         for name, value in link.counters().items():
             setattr(telemetry, name, getattr(telemetry, name) + value)
         if peer.dynamic:
-            self._name_free_again(peer)
+            self._invented.free_again(peer)
         if telemetry.hooks:
             telemetry.emit("node_down", node=peer.name, reason=reason)
         self.sink.peer_down(peer.name, peer, reason)
         link.gone()
-        if link is self._named_by:
+        if link is self.naming.giver:
             self._lose_name()
 
-    def _name_free_again(self, peer: Peer) -> None:
-        host = peer.name.name.partition("@")[2]
-        creation = (peer.creation + 1) & 0xFFFFFFFF
-        self._name_pool.setdefault(host, []).append((peer.name.name, max(creation, 4)))
-        if len(self._name_pool) > MOST_NAME_HOSTS:
-            del self._name_pool[next(iter(self._name_pool))]
-
     # ------------------------------------------------------------------ a name from a peer
-
-    async def _wait_for_name(self, attempt: Attempt) -> None:
-        """Without a name, one attempt at a time: the first that succeeds names all others."""
-        while self.nameless and self._naming is not None:
-            waiter: asyncio.Future[None] = self.loop.create_future()
-            self._unnamed.append(waiter)
-            await waiter
-        if self.nameless:
-            self._naming = attempt
-
-    def _naming_over(self, attempt: Attempt) -> None:
-        if self._naming is attempt:
-            self._naming = None
-            waiting, self._unnamed = self._unnamed, []
-            for waiter in waiting:
-                if not waiter.done():
-                    waiter.set_result(None)
 
     def _take_name_of_ours(self, given: LocalNode, link: Link) -> None:
         flags = self.local.flags
         self.local = LocalNode(given.name, given.creation, flags, given.long_names)
-        self._named_by = link
-        assert self._naming is not None  # noqa: S101
-        self._naming_over(self._naming)
+        self.naming.named_by(link)
         self.on_name(Atom(given.name), given.creation)
 
     def _lose_name(self) -> None:
         """Who gave the name may give it to somebody else now: no connection can keep it."""
-        self._named_by = None
+        self.naming.giver = None
         self.disconnect_all(STOPPED)
         self.local = LocalNode(self.config.name, 0, self.local.flags, self.local.long_names)
         self.on_name(NO_NAME, 0)
@@ -1009,11 +817,3 @@ def _copy(error: ConnectError) -> ConnectError:
     copy = type(error)(error.node, error.problem)
     copy.__cause__ = error.__cause__
     return copy
-
-
-def _base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[digit] + digits
-    return digits or "0"

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from pynode.config import has_long_host
 from pynode.dist import cookie
 from pynode.dist.flags import (
     MANDATORY_25,
@@ -15,7 +16,7 @@ from pynode.dist.flags import (
     missing,
     offered,
 )
-from pynode.dist.local import is_long_host, split_name
+from pynode.dist.local import split_name
 
 
 def test_mandatory_sets_are_those_of_otp() -> None:
@@ -83,7 +84,7 @@ def test_split_name(name: str, parts: tuple[str, str] | None) -> None:
 
 
 def test_long_hosts() -> None:
-    assert is_long_host("a.b")
-    assert is_long_host("127.0.0.1")
-    assert is_long_host("::1")
-    assert not is_long_host("localhost")
+    assert has_long_host("a.b")
+    assert has_long_host("127.0.0.1")
+    assert has_long_host("::1")
+    assert not has_long_host("localhost")

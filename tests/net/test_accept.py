@@ -411,7 +411,7 @@ async def test_a_peer_without_a_name_gets_one(make_net: MakeNet) -> None:
 async def test_invented_names_are_not_remembered_for_ever(
     make_net: MakeNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pynode.net.net.MOST_NAME_HOSTS", 3)
+    monkeypatch.setattr("pynode.net.naming.MOST_NAME_HOSTS", 3)
     net = await make_net("me@localhost")
 
     def so_many(kind: str, count: int) -> bool:
@@ -426,7 +426,7 @@ async def test_invented_names_are_not_remembered_for_ever(
         await recorder(net).until(partial(so_many, "up", number + 1))
         await script.close()
         await recorder(net).until(partial(so_many, "down", number + 1))
-    assert list(net._name_pool) == ["host3", "host4", "host5"]
+    assert net._invented.hosts() == ["host3", "host4", "host5"]
 
 
 async def test_stop_closes_handshakes_under_way(make_net: MakeNet) -> None:

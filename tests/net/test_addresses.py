@@ -98,9 +98,9 @@ def test_the_addresses_of_this_host() -> None:
 
 async def test_listens_where_its_name_resolves(make_net: MakeNet) -> None:
     net = await make_net("a@localhost")
-    assert {listener.getsockname()[0] for listener in net._listeners} == {"127.0.0.1"}
+    assert {listener.getsockname()[0] for listener in net._listening.listeners} == {"127.0.0.1"}
     other = await make_net("b@127.0.0.2", long_names=True)
-    assert {listener.getsockname()[0] for listener in other._listeners} == {"127.0.0.2"}
+    assert {listener.getsockname()[0] for listener in other._listening.listeners} == {"127.0.0.2"}
 
 
 async def test_a_fixed_port_and_again(make_net: MakeNet) -> None:

@@ -73,7 +73,7 @@ async def test_mangled_handshakes(make_net: MakeNet, seed: int) -> None:
         await script.read_end()
         await script.close()
     async with asyncio.timeout(PATIENCE):
-        while net._receptions or net.peers():  # noqa: ASYNC110
+        while net._listening.receptions or net.peers():  # noqa: ASYNC110
             await asyncio.sleep(0)
     script = await Script.connect(net.port)
     await script.shake_hands("proper@localhost")
@@ -151,9 +151,9 @@ async def test_no_descriptors_left(make_net: MakeNet, caplog: pytest.LogCaptureF
         def accept(self) -> Any:
             raise OSError(errno.EMFILE, "Too many open files")
 
-    net._accept(Exhausted())  # type: ignore[arg-type]
+    net._listening._accept(Exhausted())  # type: ignore[arg-type]
     assert "Too many open files" in caplog.text
-    assert not net._accepting
+    assert not net._listening.accepting
     script = await Script.connect(net.port)
     await script.shake_hands(PEER)
     await script.close()
@@ -194,7 +194,7 @@ async def test_a_thousand_strangers(make_net: MakeNet) -> None:
             sock.setblocking(False)
             sock.connect_ex(("127.0.0.1", net.port))
             sockets.append(sock)
-            assert len(net._receptions) <= 16
+            assert len(net._listening.receptions) <= 16
         await asyncio.sleep(0)
         for sock in sockets:
             sock.close()

@@ -44,7 +44,7 @@ PROGRAM = textwrap.dedent(
     async def main(name, other):
         net = Net(NodeConfig(name=name, cookie=b"cookie"), offered(hidden=False), Sink())
         await net.start()
-        where = net._listeners[0].getsockname()[0]
+        where = net._listening.listeners[0].getsockname()[0]
         print("listens", where, *sorted(net.epmd.addresses()), flush=True)
         if other:
             await net.connect(other)
