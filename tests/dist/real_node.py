@@ -1,6 +1,6 @@
 """A BEAM for the tests of ``pynode.dist``: started, spoken to over a plain blocking socket, killed.
 
-Only what these tests need, without asyncio: the machines under test do all the talking.
+Without asyncio: the machines under test do all the talking.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import secrets
 import socket
 import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from pynode import etf
 from pynode.dist.connection import Connection
@@ -31,7 +32,7 @@ from pynode.dist.handshake import (
 from pynode.dist.local import LocalNode
 from pynode.dist.seam import Payload
 from pynode.terms import Atom, Pid
-from pynode.testing import BeamMissing, Epmd, Release
+from pynode.testing import Beam, BeamMissing, Epmd, Release
 
 TIMEOUT = 20.0
 COOKIE = b"dist_tests"
@@ -48,7 +49,7 @@ register(runner, spawn(fun Loop() ->
         end),
         Loop()
     end
-end)), io:put_chars("ready\\n").
+end))
 """
 
 
@@ -65,113 +66,79 @@ def have_beam() -> bool:
     return release() is not None
 
 
-class Beam:
+class DistBeam(Beam):
     """An Erlang node with an EPMD of its own; commands go in by distribution."""
 
     def __init__(self, *arguments: str) -> None:
         found = release()
-        assert found is not None
-        self.release: Release = found
-        self._epmd = Epmd(release=found).start()
-        self.epmd_port = self._epmd.port
-        self.name = f"beam{secrets.token_hex(3)}"
-        self.node = f"{self.name}@{HOST}"
-        env = dict(
-            os.environ, ERL_EPMD_PORT=str(self.epmd_port), HOME="/tmp", ERL_CRASH_DUMP_SECONDS="0"
+        self.own_epmd = Epmd(release=found).start()
+        super().__init__(
+            f"beam{secrets.token_hex(3)}",
+            language="erlang",
+            release=found,
+            cookie=COOKIE.decode(),
+            epmd=self.own_epmd,
+            host=HOST,
+            arguments=arguments,
         )
-        self.env = env
-        self._erl = subprocess.Popen(
-            self.release.command(
-                "erl", "-noinput", "-sname", self.name, "-setcookie", COOKIE.decode(),
-                "-start_epmd", "false", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
-                *arguments, "-eval", RUNNER,
-            ),
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        assert self._erl.stdout is not None
-        said = b""
-        while not said.endswith(b"ready\n"):
-            line = self._erl.stdout.readline()
-            said += line
-            if not line:
-                raise RuntimeError(f"{self.node} did not come up: {said.decode()}")
 
-    @staticmethod
-    def nameless(epmd_of: Beam, dials: str) -> subprocess.Popen[bytes]:
-        """Start a node that asks ``dials`` for its name; a context manager that kills it."""
-
-        class Process(subprocess.Popen[bytes]):
-            def __exit__(self, *error: object) -> None:
-                self.kill()
-                self.wait()
-
-        return Process(
-            epmd_of.release.command(
-                "erl", "-noinput", "-sname", "undefined",
-                "-setcookie", COOKIE.decode(), "-start_epmd", "false",
-                "-eval", RUNNER, "-eval", f"net_kernel:connect_node('{dials}').",
-            ),
-            env=epmd_of.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def __enter__(self) -> Beam:
+    def start(self, timeout: float = TIMEOUT) -> Self:
+        super().start(timeout)
+        self.eval(RUNNER)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._erl.kill()
-        self._erl.wait()
-        assert self._erl.stdout is not None
-        self._erl.stdout.close()
-        self._epmd.stop()
-
-    def _ask(self, question: bytes) -> bytes | None:
-        try:
-            with socket.create_connection(("127.0.0.1", self.epmd_port), TIMEOUT) as sock:
-                sock.sendall(len(question).to_bytes(2, "big") + question)
-                answer = b""
-                while chunk := sock.recv(4096):
-                    answer += chunk
-                return answer
-        except ConnectionError:
-            return None
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.kill()
+        self.own_epmd.stop()
 
     def port(self) -> int | None:
-        answer = self._ask(b"z" + self.name.encode())
-        if not answer or answer[1]:
-            return None
-        return int.from_bytes(answer[2:4], "big")
+        question = b"z" + self.name.name.partition("@")[0].encode()
+        with socket.create_connection(("127.0.0.1", self.epmd_port), TIMEOUT) as sock:
+            sock.sendall(len(question).to_bytes(2, "big") + question)
+            answer = b""
+            while chunk := sock.recv(4096):
+                answer += chunk
+        return int.from_bytes(answer[2:4], "big") if answer and not answer[1] else None
 
-    def register(self, name: str, port: int) -> tuple[socket.socket, int]:
-        """Register a node at this EPMD; return the socket to keep, and the creation."""
+    def register(self, name: str, port: int) -> socket.socket:
+        """Register a node at this EPMD; return the socket to keep."""
         sock = socket.create_connection(("127.0.0.1", self.epmd_port), TIMEOUT)
         text = name.encode()
         body = b"x" + struct.pack(">HBBHHH", port, 77, 0, 6, 5, len(text)) + text + b"\0\0"
         sock.sendall(len(body).to_bytes(2, "big") + body)
         answer = sock.recv(6)
         assert answer[:2] == b"v\0", answer
-        return sock, int.from_bytes(answer[2:6], "big")
+        return sock
+
+
+@contextmanager
+def nameless(beside: DistBeam, dials: str) -> Iterator[None]:
+    """Start a node that asks ``dials`` for its name, and kill it at the end."""
+    words = ["-sname", "undefined", "-setcookie", COOKIE.decode(), "-start_epmd", "false"]
+    with subprocess.Popen(
+        beside.release.command(
+            "erl", "-noinput", *words, "-eval", f"{RUNNER}, net_kernel:connect_node('{dials}')."
+        ),
+        env=os.environ | {"ERL_EPMD_PORT": str(beside.epmd_port), "HOME": "/tmp"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as node:
+        try:
+            yield
+        finally:
+            node.kill()
 
 
 class Listener:
     """A listening socket that the BEAM finds under a name at its EPMD."""
 
-    def __init__(self, beam: Beam, local: LocalNode) -> None:
+    def __init__(self, beam: DistBeam, local: LocalNode) -> None:
         self.local = local
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(TIMEOUT)
         port = self._listener.getsockname()[1]
-        self._epmd, _ = beam.register(local.name.partition("@")[0], port)
+        self._epmd = beam.register(local.name.partition("@")[0], port)
 
     def accept(self) -> Line:
         sock, _ = self._listener.accept()
@@ -224,14 +191,14 @@ class Line:
         self.close()
 
     @classmethod
-    def dial(cls, beam: Beam, local: LocalNode, cookie: bytes = COOKIE) -> Line:
+    def dial(cls, beam: DistBeam, local: LocalNode, cookie: bytes = COOKIE) -> Line:
         port = beam.port()
         assert port is not None
         sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
-        return cls(sock, Handshake.dial(local, beam.node, cookie, secrets.randbits(32)))
+        return cls(sock, Handshake.dial(local, beam.name.name, cookie, secrets.randbits(32)))
 
     @classmethod
-    def up(cls, beam: Beam, name: str, **options: Any) -> Line:
+    def up(cls, beam: DistBeam, name: str, **options: Any) -> Line:
         """Dial as a hidden node ``name`` and finish the handshake."""
         line = cls.dial(beam, local_node(name, hidden=True, **options))
         line.shake()
@@ -332,4 +299,4 @@ class Line:
         return term[1]
 
 
-__all__ = ["COOKIE", "HOST", "Beam", "Line", "Listener", "have_beam", "local_node"]
+__all__ = ["COOKIE", "HOST", "DistBeam", "Line", "Listener", "have_beam", "local_node", "nameless"]

@@ -23,7 +23,7 @@ from pynode.dist.local import LocalNode
 from pynode.errors import CookieError, FlagError, NotAllowed
 from pynode.terms import Atom, Pid, Reference, atom, charlist
 
-from .real_node import HOST, Beam, Line, Listener, have_beam, local_node
+from .real_node import HOST, DistBeam, Line, Listener, have_beam, local_node, nameless
 
 pytestmark = [
     pytest.mark.beam,
@@ -32,8 +32,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def beam() -> Iterator[Beam]:
-    with Beam() as node:
+def beam() -> Iterator[DistBeam]:
+    with DistBeam() as node:
         yield node
 
 
@@ -45,31 +45,31 @@ def statuses(line: Line) -> list[Status]:
 
 
 @pytest.mark.parametrize("hidden", [True, False])
-def test_dialled(beam: Beam, hidden: bool) -> None:
+def test_dialled(beam: DistBeam, hidden: bool) -> None:
     with Line.dial(beam, local_node(f"dial{hidden}".lower(), hidden=hidden)) as line:
         connection = line.shake()
         assert statuses(line) == [Status.OK]
         peer = connection.peer
-        assert peer.name == Atom(beam.node)
+        assert peer.name == beam.name
         assert peer.creation > 3
         assert peer.hidden is hidden
         assert peer.flags & MANDATORY_25 == MANDATORY_25
         kind = "hidden" if hidden else "visible"
         name = Atom(line.handshake.local.name)
         assert name in line.eval(f"nodes({kind})")
-        assert line.eval("node()") == Atom(beam.node)
+        assert line.eval("node()") == beam.name
 
 
-def test_bytes_behind_the_name_are_ignored(beam: Beam) -> None:
+def test_bytes_behind_the_name_are_ignored(beam: DistBeam) -> None:
     with Line.dial(beam, local_node("extra", hidden=True)) as line:
         sent = line.handshake.data_to_send()
         body = sent[2:] + b"\1\2\3future"
         line.write(len(body).to_bytes(2, "big") + body)
         line.shake()
-        assert line.eval("node()") == Atom(beam.node)
+        assert line.eval("node()") == beam.name
 
 
-def test_another_cookie(beam: Beam) -> None:
+def test_another_cookie(beam: DistBeam) -> None:
     with (
         Line.dial(beam, local_node("cookie1", hidden=True), b"other") as line,
         pytest.raises(CookieError, match="closed the connection on our digest"),
@@ -77,7 +77,7 @@ def test_another_cookie(beam: Beam) -> None:
         line.shake()
 
 
-def test_a_flag_is_missing(beam: Beam) -> None:
+def test_a_flag_is_missing(beam: DistBeam) -> None:
     flags = offered(hidden=True) & ~int(Flag.MAP_TAG | Flag.MANDATORY_25_DIGEST)
     with (
         Line.dial(beam, local_node("poor", flags=flags)) as line,
@@ -86,24 +86,24 @@ def test_a_flag_is_missing(beam: Beam) -> None:
         line.shake()
 
 
-def test_the_digest_flag_alone_is_enough(beam: Beam) -> None:
+def test_the_digest_flag_alone_is_enough(beam: DistBeam) -> None:
     flags = offered(hidden=True) & ~MANDATORY_25
     with Line.dial(beam, local_node("digest", flags=flags)) as line:
         assert line.shake().flags & MANDATORY_25 == MANDATORY_25
-        assert line.eval("node()") == Atom(beam.node)
+        assert line.eval("node()") == beam.name
 
 
-def test_alive_with_true_ends_the_old_connection(beam: Beam) -> None:
+def test_alive_with_true_ends_the_old_connection(beam: DistBeam) -> None:
     old = Line.up(beam, "twice")
     with Line.up(beam, "twice") as line:
         assert statuses(line) == [Status.ALIVE]
-        assert line.eval("node()") == Atom(beam.node)
+        assert line.eval("node()") == beam.name
         with pytest.raises(EOFError):
             old.until(lambda message, term: False)
     old.close()
 
 
-def test_alive_with_false_keeps_the_old_connection(beam: Beam) -> None:
+def test_alive_with_false_keeps_the_old_connection(beam: DistBeam) -> None:
     with (
         Line.up(beam, "keeps") as old,
         Line.dial(beam, local_node("keeps", hidden=True)) as line,
@@ -115,10 +115,10 @@ def test_alive_with_false_keeps_the_old_connection(beam: Beam) -> None:
         line.write(line.handshake.data_to_send())
         assert line.read() == b""
         assert line.handshake.closed
-        assert old.eval("node()") == Atom(beam.node)
+        assert old.eval("node()") == beam.name
 
 
-def test_a_node_without_a_name_is_named(beam: Beam) -> None:
+def test_a_node_without_a_name_is_named(beam: DistBeam) -> None:
     with Line.dial(beam, LocalNode(HOST, 0, offered(hidden=True))) as line:
         connection = line.shake()
         (event,) = [e for e in line.events if isinstance(e, StatusReceived)]
@@ -133,12 +133,13 @@ def test_a_node_without_a_name_is_named(beam: Beam) -> None:
 
 
 def test_not_allowed() -> None:
-    with (
-        Beam("-eval", "net_kernel:allow(['nobody@here', 'first']).") as beam,
-        Line.dial(beam, local_node("second", hidden=True)) as line,
-        pytest.raises(NotAllowed),
-    ):
-        line.shake()
+    with DistBeam() as beam:
+        beam.eval("net_kernel:allow([nobody@here, first])")
+        with (
+            Line.dial(beam, local_node("second", hidden=True)) as line,
+            pytest.raises(NotAllowed),
+        ):
+            line.shake()
 
 
 # --------------------------------------------------------------------------- accepting
@@ -156,7 +157,7 @@ def outcome(driver: Line) -> Any:
 
 @pytest.mark.parametrize("status", [Status.OK, Status.OK_SIMULTANEOUS])
 @pytest.mark.parametrize("hidden", [True, False])
-def test_accepted(beam: Beam, status: Status, hidden: bool) -> None:
+def test_accepted(beam: DistBeam, status: Status, hidden: bool) -> None:
     local = local_node(f"acc{status.value[-3:]}{hidden}".lower(), hidden=hidden)
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
         connect(driver, local.name)
@@ -164,13 +165,13 @@ def test_accepted(beam: Beam, status: Status, hidden: bool) -> None:
             connection = line.shake(status)
             assert outcome(driver) is True
             (event,) = [e for e in line.events if isinstance(e, NameReceived)]
-            assert (event.name, event.wants_name) == (beam.node, False)
+            assert (event.name, event.wants_name) == (beam.name.name, False)
             assert connection.peer.creation == event.creation
             assert connection.peer.hidden is hidden
-            assert line.eval("node()") == Atom(beam.node)
+            assert line.eval("node()") == beam.name
 
 
-def test_alive_is_answered_by_a_beam(beam: Beam) -> None:
+def test_alive_is_answered_by_a_beam(beam: DistBeam) -> None:
     local = local_node("alive1", hidden=True)
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
         connect(driver, local.name)
@@ -178,7 +179,7 @@ def test_alive_is_answered_by_a_beam(beam: Beam) -> None:
             line.shake(Status.ALIVE)
             assert AliveAnswered(True) in line.events
             assert outcome(driver) is True
-            assert line.eval("node()") == Atom(beam.node)
+            assert line.eval("node()") == beam.name
 
 
 def refuse(line: Line, status: Status) -> None:
@@ -190,7 +191,7 @@ def refuse(line: Line, status: Status) -> None:
     assert line.handshake.closed
 
 
-def test_a_beam_is_refused(beam: Beam) -> None:
+def test_a_beam_is_refused(beam: DistBeam) -> None:
     local = local_node("refuses", hidden=True)
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
         connect(driver, local.name)
@@ -203,7 +204,7 @@ def test_nok_to_a_beam_and_nobody_comes() -> None:
     """It waits for the connection that `nok` promises, and gives up when its time is over."""
     local = local_node("zz_nok", hidden=True)
     with (
-        Beam("-kernel", "net_setuptime", "1") as beam,
+        DistBeam("-kernel", "net_setuptime", "1") as beam,
         Line.up(beam, "driver") as driver,
         Listener(beam, local) as listener,
     ):
@@ -213,7 +214,7 @@ def test_nok_to_a_beam_and_nobody_comes() -> None:
             assert outcome(driver) is False
 
 
-def test_nok_to_a_beam_and_our_own_attempt(beam: Beam) -> None:
+def test_nok_to_a_beam_and_our_own_attempt(beam: DistBeam) -> None:
     local = local_node("zz_nok", hidden=True)
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
         connect(driver, local.name)
@@ -223,10 +224,10 @@ def test_nok_to_a_beam_and_our_own_attempt(beam: Beam) -> None:
                 ours.shake()
                 assert statuses(ours) == [Status.OK_SIMULTANEOUS]
                 assert outcome(driver) is True
-                assert ours.eval("node()") == Atom(beam.node)
+                assert ours.eval("node()") == beam.name
 
 
-def test_alive_is_answered_with_false_by_a_beam(beam: Beam) -> None:
+def test_alive_is_answered_with_false_by_a_beam(beam: DistBeam) -> None:
     """Its net_kernel always says true of an attempt that lives, so another one stands in for it."""
     local = local_node("alive2", hidden=True)
     stand_in = f"""
@@ -249,7 +250,7 @@ def test_alive_is_answered_with_false_by_a_beam(beam: Beam) -> None:
             assert outcome(driver) == atom.shutdown
 
 
-def test_a_beam_with_another_cookie_is_found_out(beam: Beam) -> None:
+def test_a_beam_with_another_cookie_is_found_out(beam: DistBeam) -> None:
     local = local_node("cookie2", hidden=True)
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
         connect(driver, local.name)
@@ -260,7 +261,7 @@ def test_a_beam_with_another_cookie_is_found_out(beam: Beam) -> None:
             assert outcome(driver) is False
 
 
-def test_a_beam_leaves_us_if_we_lack_a_flag(beam: Beam) -> None:
+def test_a_beam_leaves_us_if_we_lack_a_flag(beam: DistBeam) -> None:
     poor = int(MANDATORY_25 & ~int(Flag.NEW_FLOATS))
     local = local_node("poor2", flags=poor)
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
@@ -270,7 +271,7 @@ def test_a_beam_leaves_us_if_we_lack_a_flag(beam: Beam) -> None:
 
 
 @pytest.mark.parametrize("name", ["aaa", "zzz"])
-def test_both_dial_at_once(beam: Beam, name: str) -> None:
+def test_both_dial_at_once(beam: DistBeam, name: str) -> None:
     """The BEAM's attempt is under way, unanswered, when ours arrives."""
     local = local_node(name, hidden=True)
     with Line.up(beam, "driver") as driver, Listener(beam, local) as listener:
@@ -295,14 +296,14 @@ def test_both_dial_at_once(beam: Beam, name: str) -> None:
                 assert isinstance(established, Established)
                 ours.connect(established)
                 winner = ours
-            assert winner.eval("node()") == Atom(beam.node)
+            assert winner.eval("node()") == beam.name
 
 
-def test_a_beam_without_a_name_is_named(beam: Beam) -> None:
+def test_a_beam_without_a_name_is_named(beam: DistBeam) -> None:
     local = local_node("namer", hidden=False)
     with (
         Listener(beam, local) as listener,
-        Beam.nameless(beam, local.name),
+        nameless(beam, local.name),
         listener.accept() as line,
     ):
         connection = line.shake(named=f"invented@{HOST}")
@@ -328,7 +329,7 @@ KINDS = {
 
 
 @pytest.fixture(params=list(KINDS), ids=[kind.replace(" ", "-") for kind in KINDS])
-def line(beam: Beam, request: pytest.FixtureRequest) -> Iterator[Line]:
+def line(beam: DistBeam, request: pytest.FixtureRequest) -> Iterator[Line]:
     """Yield a connection with the flags of each kind."""
     name = "kind" + request.param.replace(" ", "").replace("-", "")
     with Line.up(beam, name, without=KINDS[request.param]) as up:
@@ -569,7 +570,7 @@ def test_an_unlink_that_is_acknowledged(line: Line) -> None:
     assert atom.in_time in (message.reason, payload)
 
 
-def test_links_without_identifiers(beam: Beam) -> None:
+def test_links_without_identifiers(beam: DistBeam) -> None:
     """UNLINK, for a peer that has no UNLINK_ID: only nodes before OTP 26 talk to one."""
     with Line.dial(beam, local_node("unlinks", hidden=True, without=int(Flag.UNLINK_ID))) as line:
         try:

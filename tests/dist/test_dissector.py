@@ -15,7 +15,7 @@ from pynode.dist import control as c
 from pynode.dist.flags import Flag
 from pynode.terms import Reference, atom
 
-from .real_node import Beam, Line, have_beam
+from .real_node import DistBeam, Line, have_beam
 
 pytestmark = [
     pytest.mark.beam,
@@ -74,7 +74,7 @@ def tshark(file: Path, *arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("without", [0, int(Flag.FRAGMENTS)])
 def test_no_packet_is_malformed(tmp_path: Path, without: int) -> None:
-    with Beam() as beam, Line.up(beam, "watched", without=without) as line:
+    with DistBeam() as beam, Line.up(beam, "watched", without=without) as line:
         me = line.pid(1)
         pid = line.eval("spawn(fun L() -> receive X -> From ! {self(), X}, L() end end)")
         for size in (0, 100, 200_000):
