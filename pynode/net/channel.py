@@ -131,6 +131,10 @@ class Channel:
         """False while paused, and once closed."""
         return self._reading
 
+    def read_now(self) -> None:
+        """Read what is there, if anything, without waiting to be woken for it."""
+        self._readable()
+
     def _readable(self) -> None:
         if self.into is not None:
             self._readable_into(self.into)

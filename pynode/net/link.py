@@ -26,6 +26,7 @@ from pynode.dist.local import LocalNode
 from pynode.dist.seam import Payload, Peer, Pressure
 from pynode.errors import PeerBusy, ProtocolError, TermError
 from pynode.net.channel import Channel
+from pynode.net.nap import Nap
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid
 
@@ -58,6 +59,7 @@ class Link:
         "_hard_limit",
         "_high_water",
         "_low_water",
+        "_nap",
         "_net",
         "_silent_ticks",
         "busy",
@@ -93,6 +95,7 @@ class Link:
         channel.bytes_in = channel.bytes_out = 0
         self._bytes_in_at_tick = 0
         self._bytes_out_at_tick = 0
+        self._nap = Nap(channel)
         self._drained: list[asyncio.Future[None]] = []
         self._blocked = False
         #: Where the compiled way out writes; None where there is none.
@@ -116,6 +119,7 @@ class Link:
 
     def _take(self, verb: Callable[[Any, OnControl], None], data: Any) -> None:
         net = self._net
+        frames = self.connection.frames_received
         net.gathering = True
         net.sink.batch_begin()
         try:
@@ -134,6 +138,7 @@ class Link:
                 net.sink.batch_end()
             finally:
                 net.flush_all()
+                self._nap.read(self.connection.frames_received - frames)
 
     def _on_control(self, message: Control, payload: Payload | None) -> None:
         self.signals_in += 1
@@ -146,6 +151,7 @@ class Link:
     def pause(self) -> None:
         """Read nothing more; the peer cannot be heard now, so its silence does not count."""
         self.paused = True
+        self._nap.end()
         self.channel.pause()
 
     def resume(self) -> None:
@@ -211,6 +217,8 @@ class Link:
     def write(self) -> None:
         """Move signals to the channel while the kernel takes them, a turn's worth at most."""
         channel, connection = self.channel, self.connection
+        if self._nap.napping and connection.queued_bytes:
+            self._nap.end()
         while connection.queued_bytes and not channel.blocked and not channel.closed:
             channel.write(connection.data_to_send(WRITE_BYTES))
         self._note_blocked()
@@ -297,6 +305,7 @@ class Link:
         """Close the socket, now; with ``flush``, what the kernel takes at once still goes out."""
         if flush and not self.channel.closed:
             self.write()
+        self._nap.end()
         self.channel.close()
         self.connection.close()  # also in the middle of a read: no signal after peer_down
 

@@ -1,0 +1,99 @@
+"""Naps: a peer that floods us is read when a good deal has come, or a moment has passed.
+
+A BEAM writes each message as it is sent, and a reader that is quicker than it is woken for every
+few of them: a turn of the loop, a system call and the way through all the layers, for one or two
+messages.  While messages come by the thousand, the kernel is asked (``SO_RCVLOWAT``) to wake us
+when :data:`WAKE_BYTES` wait; a timer reads what is there when that takes too long, and ends the
+nap when little has come.
+
+A nap begins only in a one-way flood: many frames in a short time, and nothing sent to that peer
+meanwhile.  Peers that wait for our answers before they go on, how many calls they may have under
+way, are answered as ever; whatever is sent to a peer ends the nap.  What comes waits for
+:data:`NAP_SECONDS` at most, which an idle loop makes a millisecond; a close of the other side is
+noticed at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pynode.net.channel import Channel
+
+__all__ = ["Nap"]
+
+#: So many frames within so many seconds are a flood.
+FLOOD_FRAMES: Final = 64
+FLOOD_SECONDS: Final = 0.002
+#: What ends a nap's wait, whichever comes first.
+WAKE_BYTES: Final = 16 * 1024
+NAP_SECONDS: Final = 0.0005
+#: A wait in which fewer frames came is the last.
+LEAST_FRAMES: Final = 8
+
+
+class Nap:
+    """The naps of one channel's reader."""
+
+    __slots__ = ("_begun", "_bytes_out", "_channel", "_frames", "_timer")
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._timer: asyncio.TimerHandle | None = None
+        #: Frames since ``_begun``, when the channel had written so much.
+        self._frames = 0
+        self._begun = 0.0
+        self._bytes_out = 0
+
+    @property
+    def napping(self) -> bool:
+        """Whether the kernel is to wake us for much only."""
+        return self._timer is not None
+
+    def read(self, frames: int) -> None:
+        """Count the frames of a read, and what was written in answer; begin to nap if many came."""
+        self._frames += frames
+        if self._frames < FLOOD_FRAMES or self._timer is not None:
+            return
+        channel = self._channel
+        now = channel.loop.time()
+        soon = now - self._begun < FLOOD_SECONDS
+        quiet = channel.bytes_out == self._bytes_out and not channel.out_bytes
+        self._begun = now
+        self._bytes_out = channel.bytes_out
+        self._frames = 0
+        if soon and quiet and channel.reading and self._wake_at(WAKE_BYTES):
+            self._timer = channel.loop.call_later(NAP_SECONDS, self._over)
+
+    def end(self) -> None:
+        """Be woken for every byte again."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+            if not self._channel.closed:
+                self._wake_at(1)
+
+    def _over(self) -> None:
+        """Read what came, if it is too little to wake us; then go on, or end."""
+        channel = self._channel
+        if not channel.reading:  # paused or closed
+            self.end()
+            return
+        try:
+            channel.read_now()
+        finally:
+            if self._frames < LEAST_FRAMES or not channel.reading:
+                self.end()
+            elif self._timer is not None:  # nothing was written meanwhile
+                self._timer = channel.loop.call_later(NAP_SECONDS, self._over)
+            self._frames = 0
+
+    def _wake_at(self, count: int) -> bool:
+        """Ask the kernel to wake us once so many bytes wait; False where it does not."""
+        try:
+            self._channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+        except OSError:
+            return False
+        return True
