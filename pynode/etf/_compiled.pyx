@@ -45,7 +45,7 @@ import struct
 
 from pynode.config import Limits
 from pynode.errors import DecodeError, EncodeError
-from pynode.etf import _pure_decoder, _pure_encoder
+from pynode.etf import _pure_decoder, _pure_encoder, _pure_leaves, _pure_reader
 from pynode.terms import atom as _atoms_in_use
 from pynode.terms.compound import OpaqueFun, Record
 from pynode.terms.order import key_form
@@ -251,11 +251,11 @@ cdef PyTypeObject* _improper_type = <PyTypeObject*>ImproperList
 cdef object _LIMITS = Limits()
 cdef Py_ssize_t _LARGEST = <Py_ssize_t>1 << 62
 cdef object _struct_error = struct.error
-cdef dict _leaves = _pure_decoder._LEAVES
+cdef dict _leaves = _pure_leaves.LEAVES
 cdef dict _write_leaves = _pure_encoder._LEAVES
-cdef object _open_fun = _pure_decoder._open_fun
-cdef object _open_record = _pure_decoder._open_record
-cdef object _unknown = _pure_decoder._unknown
+cdef object _open_fun = _pure_leaves.open_fun
+cdef object _open_record = _pure_leaves.open_record
+cdef object _unknown = _pure_leaves.unknown
 cdef object _not_finite = _pure_encoder._NOT_FINITE
 cdef object _out_of_range = _pure_encoder._OUT_OF_RANGE
 
@@ -938,8 +938,8 @@ cdef object _end(
         result = owned(found)
         pos[0] = r.pos
     except _TooDeep:
-        result, end = _pure_decoder.decode_payload(
-            _whole(r), pos[0], atoms, text=text, limits=_or_usual(limits)
+        result, end = _pure_reader.read_carefully(
+            _whole(r), pos[0], atoms, text, _or_usual(limits)
         )
         pos[0] = end
     except MemoryError:

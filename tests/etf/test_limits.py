@@ -192,11 +192,11 @@ def test_integers_longer_than_python_prints(term: Any) -> None:
 
 @pytest.mark.parametrize("codec", ["pure"], indirect=True)
 def test_memory_of_atoms_is_bounded() -> None:
-    from pynode.etf import _pure_decoder as decoder
+    from pynode.etf import _pure_leaves as leaves
 
-    for number in range(decoder._ATOM_MEMO_LIMIT + 10):
+    for number in range(leaves._ATOM_MEMO_LIMIT + 10):
         decode(b"\x83w\x08" + b"z%07d" % number)
-    assert len(decoder._atoms) <= decoder._ATOM_MEMO_LIMIT
-    for number in range(decoder._PID_MEMO_LIMIT + 10):
+    assert len(leaves.ATOMS) <= leaves._ATOM_MEMO_LIMIT
+    for number in range(leaves._PID_MEMO_LIMIT + 10):
         decode(encode(Pid(atom("a@b"), number, 0, 1)))
-    assert len(decoder._pids) <= decoder._PID_MEMO_LIMIT
+    assert len(leaves.PIDS) <= leaves._PID_MEMO_LIMIT

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -11,10 +9,9 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from pynode.config import Limits
-from pynode.errors import DecodeError, EncodeError
+from pynode.errors import EncodeError
 from pynode.etf import IMPLEMENTATION, _pure_decoder, _pure_encoder
 from pynode.terms import (
-    BitString,
     ImproperList,
     OpaqueFun,
     Pid,
@@ -23,9 +20,9 @@ from pynode.terms import (
     Reference,
     TermMap,
     atom,
-    identical,
 )
 from pynode.testing import strategies
+from tests.etf.outcomes import KEYS, map_of, outcome, same
 from tests.etf.test_fuzz import ATOMS, PIECES, mutated
 
 compiled: Any
@@ -50,30 +47,6 @@ class Point(NamedTuple):
 
 class Text(str):
     __slots__ = ()
-
-
-def outcome(call: Callable[[], Any]) -> tuple[Any, ...]:
-    """Return what ``call`` gives or raises, in a form that can be compared."""
-    try:
-        return True, call()
-    except DecodeError as error:
-        return False, DecodeError, error.problem, error.offset
-    except Exception as error:
-        return False, type(error), str(error)
-
-
-def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    if not (one[0] and other[0]):
-        return one == other
-    first, second = one[1], other[1]
-    if isinstance(first, bytes):
-        return bool(first == second)
-    return (
-        first[1] == second[1]
-        and identical(first[0], second[0])
-        and repr(first[0]) == repr(second[0])  # for what is one term, and not one value
-        and type(first[0]) is type(second[0])
-    )
 
 
 def check_decoding(data: bytes, text: bool, limits: Limits) -> None:
@@ -115,24 +88,10 @@ def test_decoding_valid_terms(term: Any, text: bool, limits: Limits) -> None:
     check_decoding(_pure_encoder.encode(term)[1:], text, limits)
 
 
-KEYS = st.sampled_from(
-    [
-        *(b"a", "a", atom.a, 1, 1.0, True, 2, -1, 2**60, 2**61 - 1, 2**61, 0, 0.0, -0.0, None),
-        *((), (1,), (1.0,), ("a",), (b"a",), ((1,),), b"k" * 32, b"k" * 33, "é"),
-        Reference(atom("a@b"), 1, (1, 2)),
-        Reference(atom("a@b"), 1, (1, 2, 0)),
-        BitString(b"a", 3),
-    ]
-)
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.lists(KEYS, max_size=6), st.sampled_from([0, 63, 100]), st.booleans(), LIMITS)
 def test_decoding_maps(keys: list[Any], more: int, text: bool, limits: Limits) -> None:
-    keys += range(10, 10 + more)
-    data = b"t" + struct.pack(">I", len(keys))
-    data += b"".join(_pure_encoder.encode(key)[1:] + b"j" for key in keys)
-    check_decoding(data, text, limits)
+    check_decoding(map_of([*keys, *range(10, 10 + more)]), text, limits)
 
 
 ODD: list[Any] = [
