@@ -206,6 +206,11 @@ class Net:
         """The embedded EPMD, where this node started one."""
         return self._registering.server
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where this node listens; empty where it does not."""
+        return list(self._endpoints)
+
     async def start(self) -> None:
         """Listen, register with EPMD (starting one where none answers), accept connections.
 

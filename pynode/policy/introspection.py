@@ -18,10 +18,12 @@ _FUNCTIONS: Final[dict[Atom, frozenset[Atom] | None]] = {
         "appmon_info": None,
         "c": None,
         "code": None,
+        "dbg": "deliver_and_flush do_relay erlang_trace",
         "erlang": (
             "function_exported is_process_alive loaded memory module_loaded nodes port_info ports "
             "process_info processes registered statistics system_info whereis"
         ),
+        "net_adm": "localhost",
         "observer_backend": None,
         "proc_lib": "get_label initial_call translate_initial_call",
         "sys": None,

@@ -227,57 +227,6 @@ defmodule Look do
       n > 0 -> Process.sleep(25); until(f, n - 1)
     end
   end
-
-  # etop needs its module, which some distributions leave out: from its source, if that is there.
-  def etop_available do
-    Code.ensure_loaded?(:etop) or compile_etop()
-  end
-
-  defp compile_etop do
-    case Path.wildcard("#{:code.root_dir()}/lib/observer-*/src/etop.erl") do
-      [] -> false
-      [file | _] ->
-        dir = String.trim(to_string(:os.cmd('mktemp -d')))
-        File.mkdir_p!(dir <> "/runtime_tools/include")
-        record = "-record(etop_info, {now, n_procs, wall_clock, runtime, run_queue, " <>
-          "alloc_areas, memi = [], procinfo = []}).\n" <>
-          "-record(etop_proc_info, {pid, mem, reds, name, runtime = 0, cf, mq}).\n"
-        File.write!(dir <> "/runtime_tools/include/observer_backend.hrl", record)
-        File.write!(dir <> "/etop.hrl", record)
-        for name <- ["etop", "etop_txt"] do
-          source = Path.join(Path.dirname(file), name <> ".erl")
-          {:ok, m, code} = :compile.file(to_charlist(source), [:binary, {:i, to_charlist(dir)}])
-          {:module, ^m} = :code.load_binary(m, to_charlist(source), code)
-        end
-        File.rm_rf!(dir)
-        true
-    end
-  end
-
-  # Run etop until it has shown a list with `wanted` twice: the second one has a load.
-  def etop(node, wanted) do
-    {:ok, io} = StringIO.open("")
-    options = [node: node, output: :text, tracing: :off, interval: 1, lines: 100]
-    pid = spawn(fn -> Process.group_leader(self(), io); :etop.start(options) end)
-    ref = Process.monitor(pid)
-    shown = wait_for(io, wanted, ref, 300)
-    :etop.stop()
-    shown
-  end
-
-  defp wait_for(io, _, _, 0), do: {:late, StringIO.contents(io)}
-  defp wait_for(io, wanted, ref, n) do
-    {_, text} = StringIO.contents(io)
-    if length(String.split(text, wanted)) > 2 do
-      text
-    else
-      receive do
-        {:DOWN, ^ref, _, _, why} -> {:died, why, text}
-      after
-        50 -> wait_for(io, wanted, ref, n - 1)
-      end
-    end
-  end
 end
 """
 
@@ -395,21 +344,3 @@ async def test_observer(beam: Any, py_node: Any, display: str) -> None:
         titles, pages = await ex.aeval("Look.observer(n, p)", timeout=60, **given)
         assert {"System", "Processes", "Applications"} <= set(map(charlist_text, titles))
         assert pages == 5
-
-
-async def test_etop(beam: Any, py_node: Any) -> None:
-    ex: Beam = beam()
-    if ex.otp_release == 27:
-        pytest.skip("etop of OTP 27 traces a node that is not its own, whatever it is told")
-    await ex.aeval(MODULE, timeout=60)
-    if not await ex.aeval("Look.etop_available()", timeout=60):
-        pytest.skip("neither etop nor its source is installed (erlang-observer, erlang-src)")
-    async with py_node(introspection=True) as node:
-        await node.connect(ex.name)
-        await node.start(Counter, 3, name="counter")
-        text = await ex.aeval('Look.etop(n, "counter")', timeout=60, text=True, n=node.name)
-        assert isinstance(text, str), text
-        assert re.search(rf"^ '?{node.name}'? .*\d\d:\d\d:\d\d", text, re.MULTILINE)
-        assert re.search(r"procs +\d+ +processes +\d+", text)
-        rows = re.findall(r"^<\d+\.\d+\.\d+> +(\S+)", text, re.MULTILINE)
-        assert {"counter", "rex", "net_kernel"} <= set(rows)

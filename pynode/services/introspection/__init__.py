@@ -7,7 +7,8 @@ mailboxes, process dictionaries and the states of servers, so secrets that are i
 is changed by them, and nothing is kept for them while nobody asks.
 
 The rooms: :mod:`.facts` (the items of ``process_info``), :mod:`.processes`, :mod:`.system`,
-:mod:`.modules`, :mod:`.printed` (``c:i``), :mod:`.observer` (``etop`` and ``observer``).
+:mod:`.modules`, :mod:`.printed` (``c:i``), :mod:`.observer` (``etop`` and ``observer``),
+:mod:`.tracing` (``dbg``, for ``etop``), :mod:`.run_time`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .observer import ObserverFunctions
 from .printed import PrintedFunctions
 from .processes import ProcessFunctions
 from .system import SystemFunctions
+from .tracing import TracingFunctions
 
 if TYPE_CHECKING:
     from pynode.net.net import Net
@@ -39,8 +41,9 @@ def introspect(runtime: Runtime, net: Net) -> None:
     )
     printed = PrintedFunctions(runtime)
     observer = ObserverFunctions(runtime, system, application())
+    tracing = TracingFunctions(runtime, net)
     table: dict[tuple[str, str, int], Callable[..., Any]] = {}
-    for part in (processes, system, modules, printed, observer):
+    for part in (processes, system, modules, printed, observer, tracing):
         table |= part.table()
     for (module, function, arity), found in table.items():
         runtime.resolver.build_in(module, function, arity, found)

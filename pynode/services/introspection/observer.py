@@ -5,7 +5,7 @@ is sent; ``observer``'s page of applications speaks with a process of ``appmon_i
 processes is made in slices, between which the node does its other work.
 
 There are no ports, sockets, ets tables and allocators of a BEAM here: their lists are empty.
-Tracing is refused (``undef``), so ``etop`` has to be told ``{tracing, off}``.
+What ``etop`` traces beside this is in :mod:`.tracing`.
 
 Source: observer_backend.erl and appmon_info.erl of runtime_tools; etop.erl, observer_*.erl;
 OTP 25, 27, 29.
