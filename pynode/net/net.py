@@ -43,6 +43,7 @@ from pynode.errors import (
     TlsError,
 )
 from pynode.net.addresses import (
+    Endpoint,
     listen_addresses,
 )
 from pynode.net.channel import Channel, Receiver
@@ -209,7 +210,8 @@ class Net:
     @property
     def endpoints(self) -> list[Endpoint]:
         """Where this node listens; empty where it does not."""
-        return list(self._endpoints)
+        listeners = self._listening.listeners
+        return [Endpoint(int(sock.family), sock.getsockname()[0]) for sock in listeners]
 
     async def start(self) -> None:
         """Listen, register with EPMD (starting one where none answers), accept connections.
