@@ -6,6 +6,8 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 
+DEBIAN_MIRROR=${PYNODE_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 
 fail() {
@@ -107,12 +109,13 @@ find_python() {
     return 1
 }
 
-# sources_of_build: print what changes when the compiled modules are to be built anew.
+# sources_of_build [WORDS...]: print what changes when the compiled modules are to be built anew;
+# WORDS are what they are built for, if that is not the Python of .venv.
 sources_of_build() {
     {
         .venv/bin/python -VV
         command -v cc gcc clang || true
-        printf '%s\n' "${PYNODE_ACCEL:-auto}"
+        printf '%s\n' "${PYNODE_ACCEL:-auto}" "$@"
         find pynode scripts/build_hook.py \( -name '*.pyx' -o -name '*.pxd' -o -name build_hook.py \) \
             -print0 | LC_ALL=C sort -z | xargs -0 cat
     } | sha256sum
@@ -132,6 +135,51 @@ ensure_built() {
         ! find pynode/etf -name "_compiled$(.venv/bin/python -c \
             'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')" | grep -q .; then
         say "the codec is pure Python; for the compiled one: sudo apt-get install gcc python3-dev"
+    fi
+}
+
+# ensure_headers NAME VERSION: the C headers of the Python in .beam/NAME are in .beam/NAME.headers:
+# of Debian's package of them the headers alone, got by this machine's apt with lists of its own.
+ensure_headers() {
+    local name=$1 python=$2 folder=$ROOT/.beam/$1.headers
+    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg work signed=''
+    [ ! -d "$folder" ] || return 0
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+    say "fetching the headers of Python $python into ${folder#"$ROOT/"} (apt-get)"
+    work=$(mktemp -d "$ROOT/.beam/headers.XXXXXX")
+    [ ! -f "$keyring" ] || signed="[signed-by=$keyring] "
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/root"
+    printf 'deb %s%s %s main\n' "$signed" "$DEBIAN_MIRROR" "$name" >"$work/sources.list"
+    local apt=(apt-get -qq -o "Dir::State=$work" -o "Dir::State::lists=$work/lists"
+        -o Dir::State::status=/dev/null -o "Dir::Cache=$work/cache"
+        -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=-
+        -o Acquire::Languages=none -o "APT::Sandbox::User=$(id -un)")
+    if "${apt[@]}" update >&2 && (cd "$work" && "${apt[@]}" download "libpython$python-dev" >&2) &&
+        dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x -C "$work/root" ./usr/include &&
+        [ -f "$work/root/usr/include/python$python/Python.h" ]; then
+        mv "$work/root" "$folder"
+        rm -r "$work"
+    else
+        rm -r "$work"
+        return 1
+    fi
+}
+
+# ensure_built_for NAME VERSION: the same for the Python in .beam/NAME: there is no C compiler in
+# there, so this machine's compiles for it.
+ensure_built_for() {
+    local name=$1 python=$2 stamp=.beam/$1.built wanted
+    [ "${PYNODE_ACCEL:-auto}" = off ] || ensure_headers "$name" "$python" || {
+        [ "${PYNODE_ACCEL:-auto}" = auto ] || fail "no headers of Python $python could be had"
+        say "no headers of Python $python could be had: its tests run what was compiled before, or pure Python"
+        return 0
+    }
+    wanted=$(sources_of_build "$ROOT" "$(cat ".beam/$name.versions")")
+    if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+        say "compiling for Python $python"
+        .venv/bin/python scripts/build_hook.py "$python" ".beam/$name.headers/usr/include" >&2 ||
+            fail "the compiled modules could not be made for Python $python"
+        printf '%s\n' "$wanted" >"$stamp"
     fi
 }
 
