@@ -124,3 +124,41 @@ def test_sdist_to_compiled_wheel(checkout: Path, tmp_path: Path) -> None:
             cwd=tmp_path,
         )
         assert done.stdout.split() == [str(installed / "pynode" / "__init__.py"), found]
+
+
+@HAS_COMPILER
+def test_for_another_python(checkout: Path, tmp_path: Path) -> None:
+    """With the headers of this one, under the name of another: it can be loaded here."""
+    include = sysconfig.get_path("include")
+    if not Path(include, "Python.h").exists():
+        pytest.skip("no headers of this Python")
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "python3.99").symlink_to(include)
+    for path in (checkout / "pynode").rglob("*.pyx"):
+        if path.parent.name != "terms":
+            path.unlink()  # one is enough, and quicker
+    ours = checkout / "pynode" / "terms" / f"_compiled{SUFFIX}"
+    ours.touch()
+    done = subprocess.run(
+        [sys.executable, checkout / "scripts" / "build_hook.py", "3.99", tmp_path / "include"],
+        env={**os.environ, "PYNODE_ACCEL": "require", **QUICK},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    tag = sys.implementation.cache_tag
+    made = ours.with_name(ours.name.replace(tag, "cpython-399"))
+    assert made != ours
+    assert ours.stat().st_size == 0, "what this Python has was not to be touched"
+    made.replace(ours)
+    program = "from pynode.terms import _choice; print(_choice.IMPLEMENTATION, _choice.Pid)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(checkout), "PYNODE_IMPL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=checkout,
+    )
+    assert loaded.stdout.startswith("compiled "), loaded.stderr
