@@ -28,7 +28,7 @@ from pynode.behaviours.clients import (
     TaskSupervisorClient,
 )
 from pynode.behaviours.start import start as start_server
-from pynode.behaviours.words import NORMAL
+from pynode.behaviours.words import GEN_CAST, NORMAL
 from pynode.config import (
     NO_NAME,
     Limits,
@@ -232,6 +232,8 @@ class Node(SpawnWords):
         self._net: Net | None = None
         self._runtime: Runtime | None = None
         self._services: Services | None = None
+        #: The compiled way of what is plain to other nodes, while the node runs.
+        self._quick: Any = None
         self._discoveries: list[Discovery] = []
         self._stopping: asyncio.Task[None] | None = None
 
@@ -298,6 +300,7 @@ class Node(SpawnWords):
             if self._shell is not False:
                 services.shell.enable({} if self._shell is True else self._shell)
             self._services = services
+            self._quick = runtime.quick
         except BaseException:
             await self._tear_down()
             raise
@@ -333,6 +336,7 @@ class Node(SpawnWords):
 
     async def _tear_down(self) -> None:
         services, self._services = self._services, None  # nothing new begins
+        self._quick = None
         for discovery in self._discoveries:
             await discovery.stop()
         if services is not None:
@@ -440,6 +444,10 @@ class Node(SpawnWords):
 
     def actor(self) -> Process:
         """Return the process that acts: the current one, if it is of this node, or ``main``."""
+        quick = self._quick
+        if quick is not None and (acting := quick.actor()) is not None:
+            found: Process = acting
+            return found
         process = current_process()
         if process is not None and process.runtime is self._runtime:
             return process
@@ -619,7 +627,9 @@ class Node(SpawnWords):
 
         See :meth:`Runtime.send` for order, loss, errors, and ``priority``.
         """
-        self._act(Runtime.send, dest, message, priority=priority)
+        quick = self._quick
+        if priority or quick is None or not quick.speak(dest, message):
+            self._act(Runtime.send, dest, message, priority=priority)
 
     def exit(self, to: Pid | Reference, reason: Any, *, priority: bool = False) -> None:
         """Send an exit signal (``exit/2,3``); see :meth:`Runtime.exit`."""
@@ -681,6 +691,9 @@ class Node(SpawnWords):
 
     def cast(self, server: ServerRef, request: Any) -> None:
         """Cast to a GenServer on any node; nobody there is no error."""
+        quick = self._quick
+        if quick is not None and type(server) is Pid and quick.speak(server, (GEN_CAST, request)):
+            return
         process = self.actor()
         runtime = process.runtime
         if threading.get_ident() == runtime.thread_id:

@@ -120,9 +120,16 @@ async def request(
         EncodeError: ``term`` is no term; nothing was sent.
     """
     target: Target = dest if type(dest) is Pid else await find(process, dest)
+    runtime = process.runtime
+    if runtime.quick is not None and not wide:
+        waiting = runtime.quick.call(process, label, target, term, timeout, text)
+        if waiting is not None:
+            try:
+                return await waiting
+            except CallExit as error:
+                raise as_gen_has_it(error, dest, target) from None
     if type(target) is Pid and target == process.pid:
         raise CallingSelf(CALLING_SELF)
-    runtime = process.runtime
     slot = runtime.open_call(process, target, text=text, wide=wide)
     try:
         runtime.send(process, target, (label, (process.pid, slot.tag), term))
@@ -158,8 +165,14 @@ async def call(
     with ``{gen_server, call, [Server, Request, Timeout]}`` as ``call``.
     """
     try:
+        if type(dest) is Pid and (quick := process.runtime.quick) is not None:
+            waiting = quick.call(process, GEN_CALL, dest, term, timeout, text)  # the way of most
+            if waiting is not None:
+                return await waiting
         return await request(process, GEN_CALL, dest, term, timeout, text=text)
     except CallExit as error:
+        if type(dest) is Pid:
+            error = as_gen_has_it(error, dest, dest)
         called = (GEN_SERVER, CALL, [dest, term, milliseconds(timeout)])
         raise call_exit(error.reason, called) from None
 
@@ -299,8 +312,11 @@ def reply(process: Process, caller: Caller | tuple[Any, Any], value: Any) -> Non
     origin = caller.term if type(caller) is Caller else caller
     if type(origin) is not tuple or len(origin) != 2:
         return
-    pid, tag = origin
     runtime: Runtime = process.runtime
+    quick = runtime.quick
+    if quick is not None and quick.reply(process, origin, value):
+        return
+    pid, tag = origin
     address = pid if type(tag) is Reference else alias_in(tag) or pid
     if type(address) is Pid or type(address) is Reference:
         try:

@@ -1,5 +1,8 @@
 # The C side of connections: what the compiled half of ``process`` takes part in.
 
+from pynode.etf._compiled cimport Writer
+
+
 cdef class Messages:
     # What takes the messages of all peers, in the order of arrival.
     #
@@ -36,5 +39,7 @@ cdef class Gather:
 
     cdef int append(self, const void* data, Py_ssize_t size) except -1
     cdef bytes control(self, object from_, object to)
+    cdef int message(self, bytes control, Writer* term) except -1
     cdef object send(self, object from_, object to, object term)
+    cdef object ask(self, tuple monitor, object from_, object to, object term)
     cdef object put(self, tuple control, bint with_payload, object term)

@@ -31,7 +31,6 @@ from pynode.terms._compiled cimport Atom, Pid, Reference
 
 from pynode.config import Limits
 from pynode.dist.control import AliasSend, Demonitor, Monitor, RegSend, Send, SendSender
-from pynode.dist.control_encoder import encode_control
 from pynode.errors import DecodeError, EncodeError
 
 __all__ = ["Gather", "Intake", "Messages"]
@@ -65,8 +64,6 @@ cdef class Messages:
 
 
 cdef object _LIMITS = Limits()
-#: Every flag: the form of SEND_SENDER has none to ask about once the peer has it.
-cdef int _ALL_FLAGS = -1
 
 cdef enum:
     SEND = 2
@@ -308,7 +305,10 @@ cdef class Intake:
         return 1
 
 
+cdef Atom _NOBODY = Atom("")
+
 cdef enum:
+    CONTROL_ROOM = 256
     FRAME_ROOM = 1024
     MOST_MESSAGE = 16 * 1024
 
@@ -357,39 +357,68 @@ cdef class Gather:
         self.used = 0
 
     cdef bytes control(self, object from_, object to):
+        """The control message of a message to a pid, or to a name."""
+        cdef unsigned char[CONTROL_ROOM] room
+        cdef Writer writer
         if self._from is not from_ or self._to is not to:
-            self._control = encode_control(SendSender(from_, to), _ALL_FLAGS)
+            control = (SEND_SENDER, from_, to) if type(to) is Pid else (REG_SEND, from_, _NOBODY, to)
+            open_writer(&writer, room, CONTROL_ROOM)
+            try:
+                put_term(&writer, control, False, _LIMITS)
+                self._control = close_writer(&writer)
+            finally:
+                drop_writer(&writer)
             self._from = from_
             self._to = to
         return self._control
 
+    cdef int message(self, bytes control, Writer* term) except -1:
+        """Write a frame of a control message and a term."""
+        cdef unsigned char[7] head
+        cdef Py_ssize_t size = 3 + PyBytes_GET_SIZE(control) + term.used
+        head[0] = size >> 24
+        head[1] = size >> 16 & 255
+        head[2] = size >> 8 & 255
+        head[3] = size & 255
+        head[4] = 131
+        head[5] = 68
+        head[6] = 0
+        self.append(head, 7)
+        self.append(PyBytes_AS_STRING(control), PyBytes_GET_SIZE(control))
+        self.append(term.bytes_, term.used)
+        self.messages += 1
+        return 0
+
     cdef object send(self, object from_, object to, object term):
-        """Write a whole SEND_SENDER frame; return None, or the term's bytes if they are many.
+        """Write a whole frame for a pid or a name; return None, or the term's bytes if many.
 
         Raises EncodeError for what is no term, or a native record; nothing was written.
         """
         cdef unsigned char[FRAME_ROOM] room
-        cdef unsigned char[7] head
         cdef Writer writer
         cdef bytes control = self.control(from_, to)
-        cdef Py_ssize_t size
         open_writer(&writer, room, FRAME_ROOM)
         try:
             put_term(&writer, term, False, _LIMITS)
             if writer.used >= MOST_MESSAGE:
                 return close_writer(&writer)
-            size = 3 + PyBytes_GET_SIZE(control) + writer.used
-            head[0] = size >> 24
-            head[1] = size >> 16 & 255
-            head[2] = size >> 8 & 255
-            head[3] = size & 255
-            head[4] = 131
-            head[5] = 68
-            head[6] = 0
-            self.append(head, 7)
-            self.append(PyBytes_AS_STRING(control), PyBytes_GET_SIZE(control))
-            self.append(writer.bytes_, writer.used)
-            self.messages += 1
+            self.message(control, &writer)
+            return None
+        finally:
+            drop_writer(&writer)
+
+    cdef object ask(self, tuple monitor, object from_, object to, object term):
+        """The same with the frame of MONITOR_P before it, which is also written before many."""
+        cdef unsigned char[FRAME_ROOM] room
+        cdef Writer writer
+        cdef bytes control = self.control(from_, to)
+        open_writer(&writer, room, FRAME_ROOM)
+        try:
+            put_term(&writer, term, False, _LIMITS)
+            self.put(monitor, False, None)
+            if writer.used >= MOST_MESSAGE:
+                return close_writer(&writer)
+            self.message(control, &writer)
             return None
         finally:
             drop_writer(&writer)

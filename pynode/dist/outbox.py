@@ -136,6 +136,13 @@ class Outbox:
                 self._waiting_bytes += size + 7
                 self._ready.append((head, payload))
 
+    def take_small(self) -> bytes:
+        """Return all that waits, if it is nothing but small frames; else, and if not, nothing."""
+        if self._waiting_bytes or not self.gather.used:
+            return b""
+        joined: bytes = self.gather.take()
+        return joined
+
     def take(self, max_bytes: int) -> list[Buffer]:
         """Return pieces of whole frames, in order: at least one frame if any waits.
 

@@ -194,6 +194,21 @@ class Channel:
                 self.blocked = True
                 self.loop.add_writer(self._fd, self._writable)
 
+    def write_one(self, data: bytes) -> None:
+        """As :meth:`write`, for one buffer: what most turns have, and the kernel takes."""
+        if not self._out and not self.closed:
+            try:
+                sent = self.sock.send(data, socket.MSG_NOSIGNAL)
+            except OSError:
+                sent = 0  # it is found out again below
+            self.bytes_out += sent
+            if sent == len(data):
+                return
+            if sent:
+                self.write((memoryview(data)[sent:],))
+                return
+        self.write((data,))
+
     def _send(self) -> None:
         out = self._out
         budget = TURN_WRITE_BYTES

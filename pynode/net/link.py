@@ -61,6 +61,7 @@ class Link:
         "_low_water",
         "_nap",
         "_net",
+        "_outbox",
         "_silent_ticks",
         "busy",
         "channel",
@@ -79,6 +80,7 @@ class Link:
         self.channel = channel
         messages = getattr(net.sink, "messages", None)
         self.connection = Connection(local, peer, limits, messages=messages)
+        self._outbox = self.connection.outbox
         self.peer = peer
         self.busy = False
         self.paused = False
@@ -217,6 +219,15 @@ class Link:
     def write(self) -> None:
         """Move signals to the channel while the kernel takes them, a turn's worth at most."""
         channel, connection = self.channel, self.connection
+        if not channel.blocked and not channel.closed:
+            small = self._outbox.take_small()
+            if small:
+                if self._nap.napping:
+                    self._nap.end()
+                channel.write_one(small)
+                if channel.blocked:
+                    self._note_blocked()
+                return
         if self._nap.napping and connection.queued_bytes:
             self._nap.end()
         while connection.queued_bytes and not channel.blocked and not channel.closed:
@@ -240,7 +251,8 @@ class Link:
         if self.gather is not None:
             self.gather.scheduled = False
         self.write()
-        self._settle()
+        if self.busy or self._drained:
+            self._settle()
 
     def output_flushed(self) -> None:
         """The kernel has all that was written: on with what still waits."""

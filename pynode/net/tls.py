@@ -191,6 +191,10 @@ class TlsChannel(Channel):
     def _flush(self) -> None:
         self.write(())
 
+    def write_one(self, data: bytes) -> None:
+        """As :meth:`write`, for one buffer."""
+        self.write((data,))
+
     def _unsent(self) -> bool:
         return bool(self._cipher) or (self._secured and bool(self._out))
 

@@ -1,4 +1,7 @@
-"""The compiled way of plain messages, in and out, where the compiled codec serves; else None."""
+"""What is compiled here, where the compiled codec serves; else None.
+
+The way of plain messages, in and out, the calls, and the timers.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 from pynode.etf import IMPLEMENTATION
 
-__all__ = ["InboundMessages", "OutboundMessages", "decode_view", "run_messages"]
+__all__ = [
+    "CallSlot",
+    "InboundMessages",
+    "OutboundMessages",
+    "TimerHeap",
+    "decode_view",
+    "run_messages",
+    "speak",
+]
 
+CallSlot: Any = None
 InboundMessages: Any = None
 OutboundMessages: Any = None
+TimerHeap: Any = None
+speak: Any = None
 decode_view: Any = None
 run_messages: Any = None
 
 if not TYPE_CHECKING and IMPLEMENTATION == "compiled":
     try:
-        from pynode.process._compiled import (
-            InboundMessages,
-            OutboundMessages,
-            decode_view,
-            run_messages,
-        )
+        from pynode.process._calls import CallSlot, OutboundMessages, speak
+        from pynode.process._compiled import InboundMessages, decode_view, run_messages
+        from pynode.process._timers import TimerHeap
     except ImportError:  # a checkout whose codec alone was built
         if os.environ.get("PYNODE_IMPL") == "compiled":
             raise

@@ -3,22 +3,17 @@
 
 from cpython.object cimport PyObject
 
-from pynode.dist._compiled cimport Gather, Messages
+from pynode.dist._compiled cimport Messages
 from pynode.etf._compiled cimport decode_span
 from pynode.terms._compiled cimport Pid, Reference
 
 from pynode.dist.control import AliasSend, RegSend, Send, SendSender
-from pynode.dist.flags import Flag
-from pynode.errors import EncodeError
 from pynode.policy import Action, default_policy
 from pynode.process.mailbox import Mailbox
 
-__all__ = ["InboundMessages", "OutboundMessages", "decode_view", "run_messages"]
+__all__ = ["InboundMessages", "decode_view", "run_messages"]
 
 cdef object _SEND = Action.SEND
-cdef unsigned long long _ALIAS = int(Flag.ALIAS)
-cdef unsigned long long _ALTACT_SIG = int(Flag.ALTACT_SIG)
-cdef unsigned long long _MONITORS = int(Flag.DIST_MONITOR | Flag.DIST_MONITOR_NAME)
 
 
 cdef class InboundMessages(Messages):
@@ -94,87 +89,6 @@ cdef class InboundMessages(Messages):
         if not process.ready and process.task is None and process.body is not None:
             self._scheduler.ready(process)
         return 0
-
-
-cdef enum:
-    GATHER_BYTES = 64 * 1024
-
-
-cdef class OutboundMessages:
-    """Messages to processes of other nodes that take what they are sent."""
-
-    cdef object _router
-    cdef dict _busy
-    cdef dict _gathers
-
-    def __init__(self, router, dict gathers):
-        """``gathers``: those of the connected nodes, by name, as ``net`` keeps them."""
-        self._router = router
-        self._busy = router._busy
-        self._gathers = gathers
-
-    cdef Gather _open(self, node):
-        cdef Gather gather = self._gathers.get(node)
-        if gather is None or gather.shut or self._busy:
-            return None
-        return gather
-
-    cdef int _written(self, Gather gather, process, node) except -1:
-        """Something was put there that has to be sent."""
-        if gather.used >= GATHER_BYTES:
-            if gather.link.full() and process is not None:
-                self._router.hold(process, node)
-        elif not gather.scheduled:
-            gather.scheduled = True
-            gather.link.schedule_flush()
-        return 0
-
-    def send(self, process, dest, term):
-        """Send ``term`` to a pid or an alias if this way is open.
-
-        False: it is to be sent by :class:`pynode.process.delivery.Delivery`.
-        """
-        cdef Gather gather
-        cdef tuple control
-        node = (<Pid>dest).node if type(dest) is Pid else (<Reference>dest).node
-        gather = self._open(node)
-        if gather is None or not process.alive:
-            return False
-        try:
-            if type(dest) is Pid:
-                payload = gather.send(process.pid, dest, term)
-            elif gather.flags & _ALTACT_SIG:
-                payload = gather.put((37, 4, process.pid, dest), True, term)
-            elif gather.flags & _ALIAS:
-                payload = gather.put((33, process.pid, dest), True, term)
-            else:
-                return False
-        except EncodeError:
-            return False  # it is told there, or it is a native record
-        if payload is None:
-            self._written(gather, process, node)
-        else:
-            kind = SendSender if type(dest) is Pid else AliasSend
-            self._router.signal(process, node, kind(process.pid, dest), payload)
-        return True
-
-    def monitor(self, process, Pid dest, Reference ref):
-        """Send MONITOR_P if this way is open."""
-        cdef Gather gather = self._open(dest.node)
-        if gather is None or ~gather.flags & _MONITORS:
-            return False
-        gather.put((19, process.pid, dest, ref), False, None)
-        self._written(gather, process, dest.node)
-        return True
-
-    def demonitor(self, process, Pid dest, Reference ref):
-        """Send DEMONITOR_P if this way is open."""
-        cdef Gather gather = self._open(dest.node)
-        if gather is None or ~gather.flags & _MONITORS:
-            return False
-        gather.put((20, process.pid, dest, ref), False, None)
-        self._written(gather, None, dest.node)
-        return True
 
 
 cdef extern from *:

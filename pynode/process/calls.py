@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.errors import CallExit, CallTimeout, NoConnection, NoProcess, ProcessDead
+from pynode.process import _choice
 from pynode.process.monitors import Monitor
 from pynode.process.task import Waiter
 from pynode.process.words import ALIAS, NOCONNECTION, NOPROC, TIMEOUT
@@ -199,6 +200,12 @@ class CallSlot(Monitor):
 
 
 _BY_REASON: Final[dict[Any, type[CallExit]]] = {NOPROC: NoProcess, NOCONNECTION: NoConnection}
+
+
+#: In Python, whether or not there is a compiled one.
+PureCallSlot: Final = CallSlot
+if not TYPE_CHECKING and _choice.CallSlot is not None:
+    CallSlot = _choice.CallSlot
 
 
 class ReasonSlot(CallSlot):

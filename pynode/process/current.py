@@ -16,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pynode.process import elsewhere
+from pynode.process._choice import speak
 from pynode.process.process import Process, current_process
 from pynode.process.words import DOWN
 
@@ -122,6 +123,8 @@ def wait(awaitable: Awaitable[T]) -> T:
 
 def send(dest: Dest, message: Any, *, priority: bool = False) -> None:
     """Send ``message`` to a pid, a name, ``(name, node)`` or an alias."""
+    if speak is not None and not priority and speak(dest, message):
+        return
     me = process()
     runtime = me.runtime
     if threading.get_ident() == runtime.thread_id:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from pynode.process import _choice
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -124,3 +126,9 @@ class TimerHeap:
                 )
         if self._entries and self._handle is None:
             self._arm(self._entries[0][0])
+
+
+#: In Python, whether or not there is a compiled one.
+PureTimerHeap: Final = TimerHeap
+if not TYPE_CHECKING and _choice.TimerHeap is not None:
+    TimerHeap = _choice.TimerHeap

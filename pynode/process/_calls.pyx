@@ -1,0 +1,794 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
+"""The way out of what is plain, in C: messages to other nodes, calls, and the wait for a reply.
+
+See ``delivery``, ``monitors`` and ``calls`` for the same in Python, and for what it promises.
+:class:`OutboundMessages` refuses whatever needs a closer look (no connection, a busy peer, no
+flag for it, what is no term); who asked goes the long way then, which tells what is wrong.
+"""
+
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+
+from pynode.dist._compiled cimport Gather
+from pynode.process._timers cimport Timer, TimerHeap
+from pynode.terms._compiled cimport Atom, ImproperList, Pid, Reference, make_improper, make_reference
+
+from asyncio import CancelledError, current_task
+
+from pynode.dist.control import AliasSend, Demonitor, RegSend, SendSender
+from pynode.dist.flags import Flag
+from pynode.errors import (
+    CallExit,
+    CallTimeout,
+    EncodeError,
+    NoConnection,
+    NoProcess,
+    ProcessDead,
+)
+from pynode.process.words import ALIAS, DOWN, NOCONNECTION, NOPROC, TIMEOUT
+from pynode.terms import to_text
+
+__all__ = ["CallSlot", "OutboundMessages", "Waiting", "speak"]
+
+cdef unsigned long long _ALIAS = int(Flag.ALIAS)
+cdef unsigned long long _ALTACT_SIG = int(Flag.ALTACT_SIG)
+cdef unsigned long long _MONITORS = int(Flag.DIST_MONITOR | Flag.DIST_MONITOR_NAME)
+cdef Atom _NOBODY = Atom("")
+cdef tuple _ALIAS_PART = (ALIAS,)
+cdef dict _BY_REASON = {NOPROC: NoProcess, NOCONNECTION: NoConnection}
+
+# What runs, and what it waits on: theirs are modules that may be half-loaded when this one is.
+cdef object _current = None
+cdef object _ProcessTask = None
+cdef object _Waiter = None
+
+
+cdef int _load() except -1:
+    global _current, _ProcessTask, _Waiter
+    if _current is None:
+        from pynode.process.process import _current as current
+        from pynode.process.task import ProcessTask, Waiter
+
+        _ProcessTask, _Waiter, _current = ProcessTask, Waiter, current
+    return 0
+
+
+cdef enum:
+    GATHER_BYTES = 64 * 1024
+    # What has become of a wait.
+    PENDING = 0
+    DECIDED = 1
+    CANCELLED = 2
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept
+    int PyContextVar_Get(object var, PyObject* default, PyObject** value) except -1
+    int PyContext_Enter(object) except -1
+    int PyContext_Exit(object) except -1
+    void Py_DECREF(PyObject*)
+
+cdef extern from *:
+    """
+    /* What an iterator returns at its end: NULL, with the value of `await` as StopIteration. */
+    static inline PyObject *pynode_end(PyObject *value) {
+        if (PyTuple_Check(value) || PyExceptionInstance_Check(value)) {
+            PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+            if (stop != NULL) {
+                PyErr_SetObject(PyExc_StopIteration, stop);
+                Py_DECREF(stop);
+            }
+        } else {
+            PyErr_SetObject(PyExc_StopIteration, value);
+        }
+        return NULL;
+    }
+    static inline PyObject *pynode_raise(PyObject *error) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        return NULL;
+    }
+    static inline void pynode_set_next(PyObject *kind, iternextfunc next) {
+        ((PyTypeObject *)kind)->tp_iternext = next;
+        PyType_Modified((PyTypeObject *)kind);
+    }
+    """
+    PyObject* end_with "pynode_end"(object) noexcept
+    PyObject* raise_it "pynode_raise"(object) noexcept
+    ctypedef PyObject* (*iternextfunc)(PyObject*) noexcept
+    void set_next "pynode_set_next"(object, iternextfunc) noexcept
+
+
+# --------------------------------------------------------------------------- a call under way
+
+
+cdef class CallSlot:
+    """A call under way; see :class:`pynode.process.calls.CallSlot`."""
+
+    cdef public object process
+    cdef public object ref
+    cdef public object target
+    cdef public object watched
+    cdef public object word
+    cdef public object tag
+    cdef public bint text
+    cdef readonly bint done
+    cdef object _value
+    cdef object _error
+    cdef list _waiters
+    cdef readonly list _callbacks
+    # Of one that OutboundMessages has opened: the monitors on that node, and who sent it.
+    cdef dict _there
+    cdef OutboundMessages _quick
+
+    mode = "call"  # what it is among the aliases
+    priority = False
+
+    def __init__(self, process, ref, target, *, bint text=False):
+        self._begin(process, ref, target, text)
+
+    cdef int _begin(self, process, ref, target, bint text) except -1:
+        self.process = process
+        self.ref = ref
+        self.target = target
+        self.word = DOWN
+        self.text = text
+        self.tag = make_improper(_ALIAS_PART, ref)
+        return 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()
+
+    @property
+    def watcher(self):
+        """The pid of the one that watches."""
+        return self.process.pid
+
+    @property
+    def node(self):
+        """The node of what is watched."""
+        target = self.target
+        if type(target) is not Pid:
+            return target[1]
+        runtime = self.process.runtime
+        return runtime.node_name if runtime.is_own(target) else (<Pid>target).node
+
+    # ------------------------------------------------------------------ waiting
+
+    async def wait(self, timeout=None):
+        """Return the reply."""
+        if not self.done or self.process.held_by is not None:
+            await self._wait(timeout)
+        return self.result()
+
+    async def _wait(self, timeout):
+        runtime = self.process.runtime
+        if self.process.held_by is not None:
+            await runtime.router.released(self.process)
+        if self.done:
+            return
+        _load()
+        waiter = _Waiter(runtime.scheduler)
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        runtime.router.hurry()
+        timer = None if timeout is None else runtime.timers.after(timeout, self._timed_out)
+        try:
+            while not self.done:
+                await waiter
+                waiter.rearm()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._waiters.remove(waiter)
+
+    def __await__(self):
+        return self.wait().__await__()
+
+    def result(self):
+        """Return or raise what decided the slot."""
+        if self._error is not None:
+            raise self._error
+        if not self.done:
+            raise RuntimeError("the call is not decided yet")
+        return self._value
+
+    def add_done_callback(self, callback):
+        """Call ``callback(slot)`` synchronously when the slot is decided or closed, or now."""
+        if self.done:
+            self._tell(callback)
+            return
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append(callback)
+
+    def remove_done_callback(self, callback):
+        """Forget a callback that has not been called."""
+        if self._callbacks is not None and callback in self._callbacks:
+            self._callbacks.remove(callback)
+
+    cpdef close(self):
+        """Give the call up: monitor and alias are removed, a late reply is dropped."""
+        if not self.done:
+            self._decide(None, RuntimeError("the call was closed"))
+
+    # ------------------------------------------------------------------ deciding
+
+    def take(self, message, *, urgent=False):
+        """Take a message that came by the alias."""
+        if type(message) is tuple and len(<tuple>message) == 2 and (<tuple>message)[0] == self.tag:
+            self.replied((<tuple>message)[1])
+        else:
+            self.process.runtime.tell(self.process, message)
+
+    cpdef replied(self, reply):
+        """Decide by a reply."""
+        if not self.done:
+            self._decide(to_text(reply) if self.text else reply, None)
+
+    cpdef fired(self, reason):
+        """Decide by the DOWN."""
+        self.refused(reason)
+
+    cpdef refused(self, reason):
+        """Decide by a reason for which there will be no reply."""
+        if not self.done:
+            error = _BY_REASON.get(reason, CallExit) if type(reason) is Atom else CallExit
+            self._decide(None, error(reason))
+
+    def process_ended(self):
+        """Decide by the end of the calling process."""
+        if not self.done:
+            self._decide(None, ProcessDead(self.process.pid, self.process.exit_reason))
+
+    def _timed_out(self):
+        if not self.done:
+            self._decide(None, CallTimeout(TIMEOUT))
+
+    cpdef _decide(self, value, error):
+        cdef list waiters, callbacks
+        self.done = True
+        self._value = value
+        self._error = error
+        process = self.process
+        runtime = process.runtime
+        ref = self.ref
+        (<dict>runtime.aliases).pop(ref, None)
+        if self._quick is None:
+            runtime.monitors.remove(process, ref)
+        else:
+            self._unwatch(process, runtime, ref)
+        extra = process.rare
+        if extra is not None:
+            (<dict>extra.calls).pop(ref, None)
+        waiters = self._waiters
+        if waiters is not None:
+            for waiter in waiters:
+                waiter.wake()
+        callbacks = self._callbacks
+        if callbacks is not None:
+            self._callbacks = None
+            for callback in callbacks:
+                self._tell(callback)
+
+    cdef int _unwatch(self, process, runtime, ref) except -1:
+        """As Monitors.remove() does it."""
+        monitors = process.monitors
+        if monitors is None or (<dict>monitors).pop(ref, None) is None:
+            return 0
+        if self._there.pop(ref, None) is None:
+            return 0
+        if not self._quick._demonitor(process, self.target, <Reference>ref):
+            target = self.target
+            what = target if type(target) is Pid else target[0]
+            runtime.router.force(process.pid, self.node, Demonitor(process.pid, what, ref))
+        return 0
+
+    cdef int _tell(self, callback) except -1:
+        try:
+            callback(self)
+        except Exception as error:
+            self.process.runtime.loop.call_exception_handler(
+                {"message": f"a callback of a call of {self.process!r} failed", "exception": error}
+            )
+        return 0
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Waiting:
+    """The wait for the reply to one call, which is closed with it: awaited once, at once.
+
+    An asyncio task waits for this object itself, as for a future (the protocol is that of
+    ``_asyncio_future_blocking``), a stepped process for a :class:`Waiter`.
+    """
+
+    cdef CallSlot _slot
+    cdef object _scheduler
+    cdef Timer _timer
+    # Of a stepped process.
+    cdef object _waiter
+    # Of an asyncio task: what goes on with it, in which context.
+    cdef object _resume
+    cdef object _context
+    cdef list _others
+    cdef object _message
+    cdef int _state
+    cdef bint _begun
+    cdef public bint _asyncio_future_blocking
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self)  # by the type's slot, which has _next: it makes no traceback
+
+    def send(self, value):
+        """As a coroutine has it."""
+        return next(self)
+
+    def throw(self, kind, value=None, trace=None):
+        """As a coroutine has it: the call is given up."""
+        self._finish()
+        if value is None:
+            value = kind
+        if isinstance(value, type):
+            value = value()
+        elif not isinstance(value, BaseException):
+            value = kind(value)
+        if trace is not None:
+            value = value.with_traceback(trace)
+        raise value
+
+    def close(self):
+        """As a coroutine has it: the call is given up."""
+        self._finish()
+
+    cdef int _finish(self) except -1:
+        cdef CallSlot slot = self._slot
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self._slot = None
+        self._resume = self._context = self._waiter = None
+        if slot is not None:
+            slot._waiters = None
+            if not slot.done:
+                slot.close()
+        return 0
+
+    # ------------------------------------------------------------------ as a future
+
+    def get_loop(self):
+        """Return the loop of the runtime."""
+        return self._scheduler.loop
+
+    def add_done_callback(self, fn, *, context=None):
+        """Call ``fn(self)`` when the wait is over."""
+        if self._state != PENDING:
+            self._scheduler.loop.call_soon(fn, self, context=context)
+        elif self._resume is None and context is not None:
+            self._resume = fn
+            self._context = context
+        else:
+            if self._others is None:
+                self._others = []
+            self._others.append((fn, context))
+
+    def remove_done_callback(self, fn):
+        """Forget ``fn``, and return how often it was there."""
+        cdef Py_ssize_t removed = 0
+        if self._resume is not None and self._resume == fn:
+            self._resume = self._context = None
+            removed = 1
+        if self._others is not None:
+            kept = [entry for entry in self._others if entry[0] != fn]
+            removed += len(self._others) - len(kept)
+            self._others = kept or None
+        return removed
+
+    def cancel(self, msg=None):
+        """As a future has it."""
+        if self._state != PENDING:
+            return False
+        self._state = CANCELLED
+        self._message = msg
+        self._resume_soon()
+        return True
+
+    def cancelled(self):
+        """As a future has it."""
+        return self._state == CANCELLED
+
+    def done(self):
+        """As a future has it."""
+        return self._state != PENDING
+
+    def result(self):
+        """As a future has it."""
+        if self._state == CANCELLED:
+            raise CancelledError() if self._message is None else CancelledError(self._message)
+        return None
+
+    def exception(self):
+        """As a future has it."""
+        return self.result()
+
+    def set_result(self, result):
+        """Let the task that waits go on in the next round of the loop."""
+        if self._state == PENDING:
+            self._state = DECIDED
+            self._resume_soon()
+
+    cdef int _resume_soon(self) except -1:
+        loop = self._scheduler.loop
+        resume = self._resume
+        if resume is not None:
+            context = self._context
+            self._resume = self._context = None
+            loop.call_soon(resume, self, context=context)
+        self._tell_others()
+        return 0
+
+    cdef int _tell_others(self) except -1:
+        if self._others is not None:
+            others = self._others
+            self._others = None
+            for fn, context in others:
+                self._scheduler.loop.call_soon(fn, self, context=context)
+        return 0
+
+    def step(self):
+        """Let the task that waits go on now; see :meth:`TaskFuture.step`."""
+        if self._state != PENDING:
+            return
+        self._state = DECIDED
+        resume = self._resume
+        if resume is not None:
+            context = self._context
+            self._resume = self._context = None
+            PyContext_Enter(context)
+            try:
+                resume(self)
+            finally:
+                PyContext_Exit(context)
+        self._tell_others()
+
+    def wake(self):
+        """The slot is decided."""
+        if self._waiter is not None:
+            self._waiter.wake()
+        elif self._state == PENDING:
+            self._scheduler.wake(self)
+
+
+cdef PyObject* _next(PyObject* waiting) noexcept:
+    """Waiting.__next__: what is waited for, or the end."""
+    cdef Waiting self = <Waiting>waiting
+    cdef CallSlot slot = self._slot
+    if slot is None:
+        return raise_it(RuntimeError("the call was awaited already"))
+    if slot.done:
+        return _over(self, slot)
+    try:
+        waiter = self._waiter
+        if waiter is not None:
+            if self._begun:
+                waiter.rearm()
+            self._begun = True
+            Py_INCREF(waiter)
+            return <PyObject*>waiter
+        self._begun = True
+        self._state = PENDING
+        self._asyncio_future_blocking = True
+        Py_INCREF(self)
+        return <PyObject*>self
+    except BaseException as error:
+        return raise_it(error)
+
+
+cdef PyObject* _over(Waiting self, CallSlot slot) noexcept:
+    value = slot._value
+    failure = slot._error
+    try:
+        self._finish()
+    except BaseException as error:
+        return raise_it(error)
+    if failure is not None:
+        return raise_it(failure)
+    return end_with(value)
+
+
+set_next(Waiting, <iternextfunc>_next)
+
+
+async def _wait_and_close(CallSlot slot, timeout):
+    try:
+        return await slot.wait(timeout)
+    finally:
+        slot.close()
+
+
+# --------------------------------------------------------------------------- out
+
+
+@cython.final
+cdef class OutboundMessages:
+    """Messages to processes of other nodes that take what they are sent."""
+
+    cdef object _runtime
+    cdef object _router
+    cdef object _scheduler
+    cdef object _loop
+    cdef object _hurry
+    cdef TimerHeap _timers
+    cdef dict _aliases
+    cdef dict _former
+    cdef dict _nodes
+    cdef dict _busy
+    cdef dict _gathers
+    cdef unsigned long _thread
+
+    def __init__(self, router, dict gathers):
+        """``gathers``: those of the connected nodes, by name, as ``net`` keeps them."""
+        _load()
+        runtime = router._runtime
+        self._runtime = runtime
+        self._router = router
+        self._scheduler = runtime.scheduler
+        self._loop = runtime.loop
+        self._hurry = router.outbound.hurry
+        self._timers = runtime.timers
+        self._aliases = runtime.aliases
+        self._former = runtime.former
+        self._nodes = runtime.nodes._table
+        self._busy = router._busy
+        self._gathers = gathers
+        self._thread = runtime.thread_id
+
+    cdef Gather _open(self, node):
+        cdef Gather gather = self._gathers.get(node)
+        if gather is None or gather.shut or self._busy:
+            return None
+        return gather
+
+    cdef int _written(self, Gather gather, process, node) except -1:
+        """Something was put there that has to be sent."""
+        if gather.used >= GATHER_BYTES:
+            if gather.link.full() and process is not None:
+                self._router.hold(process, node)
+        elif not gather.scheduled:
+            gather.scheduled = True
+            gather.link.schedule_flush()
+        return 0
+
+    # ------------------------------------------------------------------ messages
+
+    def send(self, process, dest, term):
+        """Send ``term`` to a pid or an alias if this way is open.
+
+        False: it is to be sent by :class:`pynode.process.delivery.Delivery`.
+        """
+        return self._send(process, dest, term)
+
+    cdef bint _send(self, process, dest, term) except -1:
+        cdef Gather gather
+        if type(dest) is Pid:
+            node = (<Pid>dest).node
+        elif type(dest) is Reference:
+            node = (<Reference>dest).node
+        else:
+            return False
+        gather = self._open(node)
+        if gather is None or not process.alive:
+            return False
+        try:
+            if type(dest) is Pid:
+                payload = gather.send(process.pid, dest, term)
+            elif gather.flags & _ALTACT_SIG:
+                payload = gather.put((37, 4, process.pid, dest), True, term)
+            elif gather.flags & _ALIAS:
+                payload = gather.put((33, process.pid, dest), True, term)
+            else:
+                return False
+        except EncodeError:
+            return False  # it is told there, or it is a native record
+        if payload is None:
+            self._written(gather, process, node)
+        else:
+            kind = SendSender if type(dest) is Pid else AliasSend
+            self._router.signal(process, node, kind(process.pid, dest), payload)
+        return True
+
+    def actor(self):
+        """Return who acts here: the current process, or the main one; None: ask the runtime."""
+        cdef PyObject* found = NULL
+        runtime = self._runtime
+        PyContextVar_Get(_current, NULL, &found)
+        if found is not NULL:
+            process = <object>found
+            Py_DECREF(found)
+            if process.runtime is runtime:
+                return process
+        process = runtime._main
+        return process if process is not None and process.alive else None
+
+    def speak(self, dest, term):
+        """Send as whoever acts here.
+
+        False: it has to go the long way, for instance as this is another thread.
+        """
+        if PyThread_get_thread_ident() != self._thread:
+            return False
+        process = self.actor()
+        return process is not None and self._send(process, dest, term)
+
+    def reply(self, process, tuple origin, value):
+        """Send ``{Tag, value}`` to who called, if this way is open; ``origin`` is its From."""
+        if len(origin) != 2:
+            return False
+        tag = origin[1]
+        dest = _alias_in(tag)
+        if dest is None:
+            dest = origin[0]
+        return self._send(process, dest, (tag, value))
+
+    # ------------------------------------------------------------------ monitors
+
+    def monitor(self, process, Pid dest, Reference ref):
+        """Send MONITOR_P if this way is open."""
+        cdef Gather gather = self._open(dest.node)
+        if gather is None or ~gather.flags & _MONITORS:
+            return False
+        gather.put((19, process.pid, dest, ref), False, None)
+        self._written(gather, process, dest.node)
+        return True
+
+    def demonitor(self, process, Pid dest, Reference ref):
+        """Send DEMONITOR_P if this way is open."""
+        return self._demonitor(process, dest, ref)
+
+    cdef bint _demonitor(self, process, target, Reference ref) except -1:
+        cdef Gather gather
+        if type(target) is Pid:
+            node = (<Pid>target).node
+            what = target
+        else:
+            what, node = <tuple>target
+        gather = self._open(node)
+        if gather is None or ~gather.flags & _MONITORS:
+            return False
+        gather.put((20, process.pid, what, ref), False, None)
+        self._written(gather, None, node)
+        return True
+
+    # ------------------------------------------------------------------ calls
+
+    def call(self, process, label, target, term, timeout, bint text):
+        """Send the request ``{label, From, term}``, and return what to await for the reply.
+
+        ``target`` is a pid or ``(name, node)``.  Raises PeerBusy.  None: nothing was done, the
+        call is to be made the long way.
+        """
+        cdef Gather gather
+        cdef CallSlot slot
+        cdef Waiting waiting
+        cdef double seconds = 0.0
+        if type(target) is Pid:
+            node = (<Pid>target).node
+            what = target
+        elif type(target) is tuple:
+            what, node = <tuple>target
+        else:
+            return None
+        gather = self._open(node)
+        if gather is None or ~gather.flags & _MONITORS or self._former or not process.alive:
+            return None
+        if timeout is not None:
+            seconds = timeout
+        task = current_task(self._loop)
+        if type(task) is _ProcessTask and not task.process.alive:
+            return None
+        slot = CallSlot.__new__(CallSlot)
+        ref = self._make_ref()
+        slot._begin(process, ref, target, text)
+        pid = process.pid
+        message = (label, (pid, slot.tag), term)
+        try:
+            payload = gather.ask((19, pid, what, ref), pid, what, message)
+        except EncodeError:
+            return None  # it is told there, or it is a native record
+        if self._gathers.get(node) is not gather:
+            return None  # the link was lost while the term was written
+        slot._quick = self
+        self._note(process, node, slot)
+        if payload is not None:
+            control = SendSender(pid, target) if type(target) is Pid else RegSend(pid, what)
+            try:
+                self._router.signal(process, node, control, payload)
+            except BaseException:
+                slot.close()
+                raise
+        self._written(gather, process, node)
+        if process.held_by is not None or slot.done:
+            return _wait_and_close(slot, timeout)
+        waiting = Waiting.__new__(Waiting)
+        waiting._slot = slot
+        waiting._scheduler = self._scheduler
+        if type(task) is _ProcessTask:
+            waiting._waiter = _Waiter(self._scheduler)
+        slot._waiters = [waiting]
+        self._hurry()
+        if timeout is not None:
+            waiting._timer = self._timers.start(seconds, slot._timed_out, ())
+        return waiting
+
+    cdef Reference _make_ref(self):
+        cdef unsigned int[3] words
+        cdef unsigned long long number
+        runtime = self._runtime
+        number = runtime._last_ref + 1
+        runtime._last_ref = number
+        words[0] = number & 0x3FFFF
+        words[1] = number >> 18 & 0xFFFFFFFF
+        words[2] = number >> 50
+        return make_reference(runtime.node_name, runtime.creation, 3, words)
+
+    cdef int _note(self, process, node, CallSlot slot) except -1:
+        """Put ``slot`` where reply, DOWN, the end of the process and of the link look for it."""
+        ref = slot.ref
+        self._aliases[ref] = slot
+        (<dict>process.extra.calls)[ref] = slot
+        monitors = process.monitors
+        if monitors is None:
+            monitors = process.monitors = {}
+        (<dict>monitors)[ref] = slot
+        remote = self._nodes.get(node)
+        if remote is None:
+            remote = self._runtime.nodes.remote(node)
+        slot._there = remote.monitors
+        slot._there[ref] = slot
+        return 0
+
+
+cdef object _alias_in(tag):
+    """Return the alias in ``[alias|Ref]`` or ``[[alias|Ref]|_]``."""
+    if type(tag) is ImproperList:
+        first = (<ImproperList>tag).elements[0]
+        if type(first) is ImproperList:
+            tag = first
+    elif type(tag) is list and tag:
+        tag = (<list>tag)[0]
+    if (
+        type(tag) is ImproperList
+        and type((<ImproperList>tag).tail) is Reference
+        and len((<ImproperList>tag).elements) == 1
+        and (<ImproperList>tag).elements[0] == ALIAS
+    ):
+        return (<ImproperList>tag).tail
+    return None
+
+
+def speak(dest, term):
+    """Send as the current process; False: it has to go the long way."""
+    cdef PyObject* found = NULL
+    if _current is None:
+        return False
+    PyContextVar_Get(_current, NULL, &found)
+    if found is NULL:
+        return False
+    process = <object>found
+    Py_DECREF(found)
+    quick = process.runtime.quick
+    if (
+        type(quick) is not OutboundMessages
+        or PyThread_get_thread_ident() != (<OutboundMessages>quick)._thread
+    ):
+        return False
+    return (<OutboundMessages>quick)._send(process, dest, term)
