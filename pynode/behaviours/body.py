@@ -16,6 +16,7 @@ from __future__ import annotations
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from pynode.behaviours._choice import QuickBody
 from pynode.behaviours.names import ServerName, give_name, plain_name, take_name
 from pynode.behaviours.status import Failure, report
 from pynode.behaviours.trace import generic_text
@@ -37,7 +38,7 @@ __all__ = ["BehaviourBody", "Step"]
 Step = "Coroutine[Any, Any, None] | None"
 
 
-class BehaviourBody:
+class BehaviourBody(QuickBody):
     """One server: its process, and the callbacks of its subclass.
 
     Subclasses implement :meth:`init_callbacks`, :meth:`step`, :meth:`finish` and the ``system_``
@@ -47,7 +48,6 @@ class BehaviourBody:
     __slots__ = (
         "ack_to",
         "ancestors",
-        "extra",
         "failure",
         "name",
         "parent",

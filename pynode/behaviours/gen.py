@@ -18,6 +18,7 @@ from contextlib import suppress
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
+from pynode.behaviours._choice import CallerRoot
 from pynode.behaviours.names import ServerRef, Target, find, look_up
 from pynode.behaviours.words import (
     ALIAS,
@@ -250,18 +251,14 @@ def monitor_of(tag: Any) -> Reference | None:
     return tag if type(tag) is Reference else alias_in(tag)
 
 
-class Caller:
+class Caller(CallerRoot):
     """Who called: ``caller.reply(x)`` answers, now or later, once, from any thread.
 
     ``term`` is Erlang's ``From``, ``{Pid, Tag}``, to be sent to another process that replies
     (``gen_server:reply/2`` there); the tag is echoed untouched.
     """
 
-    __slots__ = ("_process", "term")
-
-    def __init__(self, process: Process, term: Any) -> None:
-        self._process = process
-        self.term: Final = term
+    __slots__ = ()
 
     @property
     def pid(self) -> Pid:

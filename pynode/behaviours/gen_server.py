@@ -40,6 +40,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.behaviours import gen
+from pynode.behaviours._choice import set_caller_type
 from pynode.behaviours.blocking import InThread
 from pynode.behaviours.body import BehaviourBody
 from pynode.behaviours.extra import extra_of
@@ -275,10 +276,11 @@ class ServerBody(BehaviourBody):
     """The loop of a GenServer.
 
     The plain path through :meth:`step` makes no coroutine: a callback that returns None and asks
-    for nothing is done when it returns.
+    for nothing is done when it returns.  Where there is a compiled dispatch, it is in the place of
+    :meth:`message`, and does what :meth:`step` does.
     """
 
-    __slots__ = ("_arguments", "instance", "next", "server")
+    __slots__ = ("_arguments", "instance")
 
     MODULE = GEN_SERVER
 
@@ -343,6 +345,21 @@ class ServerBody(BehaviourBody):
             return self._after(result, message)
         except (Exception, Exit) as error:
             return self.crash(error, message)
+
+    def follow(self, result: Any, message: Any) -> Coroutine[Any, Any, None] | None:
+        """Go on after a cast or another message that was dispatched elsewhere."""
+        try:
+            return self._after(result, message)
+        except (Exception, Exit) as error:
+            return self.crash(error, message)
+
+    def call_failed(
+        self, error: BaseException, caller: Caller, request: Any
+    ) -> Coroutine[Any, Any, None]:
+        """End as what a call that was dispatched elsewhere has raised."""
+        if isinstance(error, Stop):
+            return self._stop(error, caller, request)
+        return self.crash(error, request, caller.pid)
 
     def _call(self, origin: Any, request: Any) -> Coroutine[Any, Any, None] | None:
         process = self.process
@@ -521,3 +538,8 @@ class ServerBody(BehaviourBody):
         result = self.instance.code_change(old_version, extra)
         if type(result) is CoroutineType:
             await result
+
+
+if not TYPE_CHECKING and set_caller_type is not None:
+    set_caller_type(Caller)
+    ServerBody.message = ServerBody.dispatch
