@@ -45,6 +45,7 @@ from pynode.config import (
 )
 from pynode.errors import ConfigError, NodeDown
 from pynode.policy import Policy, default_policy
+from pynode.process._core import send_here
 from pynode.process.process import Process, current_process
 from pynode.process.resolver import Exports, Resolver
 from pynode.process.runtime import Dest, Runtime
@@ -627,6 +628,8 @@ class Node(SpawnWords):
 
         See :meth:`Runtime.send` for order, loss, errors, and ``priority``.
         """
+        if send_here is not None and send_here(self._runtime, dest, message):
+            return
         quick = self._quick
         if priority or quick is None or not quick.speak(dest, message):
             self._act(Runtime.send, dest, message, priority=priority)

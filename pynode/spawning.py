@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pynode.process import elsewhere
+from pynode.process._core import spawn_function
 from pynode.process.resolver import Exports, Resolver
 from pynode.process.runtime import Runtime
 from pynode.terms import Atom, ExportFun, Pid, Reference
@@ -69,6 +70,10 @@ class SpawnWords:
             PeerBusy: too much is waiting for that node.
             CallExit: the node makes no process; ``reason`` is ``system_limit``.
         """
+        if not options and spawn_function is not None:
+            process = spawn_function(self.runtime, where, args)
+            if process is not None:
+                return process.pid
         if elsewhere.is_node(where):
             return self._spawn_there(where, args, options)
         return self.runtime.spawn(where, *args, **options).pid

@@ -47,7 +47,7 @@ cdef object _Waiter = None
 cdef int _load() except -1:
     global _current, _ProcessTask, _Waiter
     if _current is None:
-        from pynode.process.process import _current as current
+        from pynode.process.shared import CURRENT as current
         from pynode.process.task import ProcessTask, Waiter
 
         _ProcessTask, _Waiter, _current = ProcessTask, Waiter, current

@@ -16,7 +16,6 @@ __all__ = [
     "OutboundMessages",
     "TimerHeap",
     "decode_view",
-    "run_messages",
     "speak",
 ]
 
@@ -26,12 +25,11 @@ OutboundMessages: Any = None
 TimerHeap: Any = None
 speak: Any = None
 decode_view: Any = None
-run_messages: Any = None
 
 if not TYPE_CHECKING and IMPLEMENTATION == "compiled":
     try:
         from pynode.process._calls import CallSlot, OutboundMessages, speak
-        from pynode.process._compiled import InboundMessages, decode_view, run_messages
+        from pynode.process._compiled import InboundMessages, decode_view
         from pynode.process._timers import TimerHeap
     except ImportError:  # a checkout whose codec alone was built
         if os.environ.get("PYNODE_IMPL") == "compiled":

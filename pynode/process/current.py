@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pynode.process import elsewhere
 from pynode.process._choice import speak
+from pynode.process._core import send_here, spawn_function
 from pynode.process.process import Process, current_process
 from pynode.process.words import DOWN
 
@@ -123,6 +124,8 @@ def wait(awaitable: Awaitable[T]) -> T:
 
 def send(dest: Dest, message: Any, *, priority: bool = False) -> None:
     """Send ``message`` to a pid, a name, ``(name, node)`` or an alias."""
+    if send_here is not None and send_here(None, dest, message):
+        return
     if speak is not None and not priority and speak(dest, message):
         return
     me = process()
@@ -200,6 +203,11 @@ def _spawn(
     linked: bool, body: CoroutineFunction | Body, args: tuple[Any, ...], options: dict[str, Any]
 ) -> Pid:
     me = process()
+    if not options and not linked and spawn_function is not None:
+        made = spawn_function(me.runtime, body, args)
+        if made is not None:
+            found: Pid = made.pid
+            return found
     if linked:
         options["link_to"] = me.pid
     spawned: Process = _call(me, me.runtime.spawn, body, *args, **options)

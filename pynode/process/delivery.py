@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pynode.dist import control as c
 from pynode.errors import NameError_, NodeDown, ProcessDead
+from pynode.process._core import stepping
 from pynode.process.mailbox import Mailbox
 from pynode.process.names import as_atom
 from pynode.process.words import IO_REPLY
@@ -31,6 +32,8 @@ __all__ = ["Delivery", "Dest"]
 Dest = Pid | Atom | str | tuple[Atom | str, Atom | str] | Reference
 
 _PRIORITY: Final = 1
+#: To a process of this node, compiled; it says False to what needs a closer look.
+_send_local: Any = None if stepping is None else stepping.send_local
 _TO_ALIAS: Final = 4
 
 
@@ -100,6 +103,8 @@ class Delivery:
             TypeError: ``dest`` is none of these.
             ProcessDead: ``process`` has ended.
         """
+        if _send_local is not None and _send_local(process, dest, message):
+            return
         quick = self.quick
         if (
             quick is not None
@@ -222,6 +227,10 @@ class Delivery:
                     slot.replied(answer)
                     return True
         return False
+
+
+if not TYPE_CHECKING and stepping is not None:
+    Delivery.put, Delivery.tell, Delivery._wake = stepping.put, stepping.tell, stepping.wake
 
 
 _SENDERS: Final[dict[type, Callable[..., None]]] = {

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from pynode.process._core import stepping
+from pynode.process.shared import NOTHING
 from pynode.process.task import Waiter
 from pynode.terms import to_text
 
@@ -26,17 +28,6 @@ __all__ = ["NOTHING", "Mailbox", "Match", "Receiver"]
 Match: TypeAlias = Callable[[Any], object]
 
 _INDEXED: Final = 64
-
-
-class _Nothing:
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "NOTHING"
-
-
-#: No message, where None is one.
-NOTHING: Final = _Nothing()
 
 
 class Receiver(Waiter):
@@ -182,3 +173,7 @@ class Mailbox(deque[Any]):
             if unwanted(message):
                 del self[index]
                 return
+
+
+if not TYPE_CHECKING and stepping is not None:
+    Mailbox, Receiver = stepping.Mailbox, stepping.Receiver

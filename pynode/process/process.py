@@ -6,11 +6,13 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pynode.errors import ProcessDead
+from pynode.process._core import stepping
 from pynode.process.blocking import Worker
 from pynode.process.mailbox import NOTHING, Mailbox, Match, Receiver
+from pynode.process.shared import CURRENT
 from pynode.process.task import ProcessTask, Waiter
 
 if TYPE_CHECKING:
@@ -24,39 +26,15 @@ __all__ = ["Process", "current_process"]
 
 T = TypeVar("T")
 
-_current: contextvars.ContextVar[Process] = contextvars.ContextVar("pynode_process")
-
 
 def current_process() -> Process | None:
     """Return the process that runs, or that started the task that runs; None outside any."""
-    return _current.get(None)
+    process: Process | None = CURRENT.get(None)
+    return process
 
 
-class Process:
-    """A process of this node.  Made by :meth:`pynode.process.runtime.Runtime.spawn` only.
-
-    To be used on the loop's thread; from the thread of a blocking callback go through
-    :mod:`pynode.process.current`.
-
-    The public attributes:
-
-    ``pid``
-        Its :class:`~pynode.terms.Pid`.
-    ``runtime``
-        The :class:`~pynode.process.runtime.Runtime` it lives in.
-    ``alive``
-        False from the moment it has ended, for everyone, whatever its coroutine still does.
-    ``name``
-        The name it is registered under, or None.
-    ``trap_exit``
-        Exit signals arrive as messages ``{'EXIT', From, Reason}``.  May be set at any time.
-    ``text``
-        Messages from other nodes are decoded with ``text=True``, and local ones as if they were.
-    ``group_leader``
-        The pid of its group leader.
-    ``exit_reason``
-        What it ended with, once ``alive`` is False; None before.
-    """
+class _Core:
+    """What the runtime needs of a process, and how it receives."""
 
     # Everything that most processes never have is lazy: a node may hold 100,000 that wait.
     __slots__ = (
@@ -121,34 +99,15 @@ class Process:
         self.held_by: set[Atom] | None = None
         self.rare: _Extra | None = None
 
-    def __repr__(self) -> str:
-        name = "" if self.name is None else f" {self.name}"
-        state = "" if self.alive else " dead"
-        return f"<Process {self.pid!r}{name}{state}>"
-
     def own_context(self) -> contextvars.Context:
         """Return the context, with this process as the current one in it.
 
         Set when it first runs: a spawn makes as few objects as can be.
         """
         context = self.context
-        if context.get(_current) is not self:
-            context.run(_current.set, self)
+        if context.get(CURRENT) is not self:
+            context.run(CURRENT.set, self)
         return context
-
-    @property
-    def extra(self) -> _Extra:
-        """What few processes have; ``rare`` is the same, None until it is needed."""
-        if self.rare is None:
-            self.rare = _Extra()
-        return self.rare
-
-    @property
-    def dictionary(self) -> dict[Any, Any]:
-        """The process dictionary (``put/2``, ``get/1``): any Python values, never copied."""
-        return self.extra.dictionary
-
-    # ------------------------------------------------------------------ receiving
 
     async def receive(
         self, match: Match | None = None, *, timeout: float | None = None, text: bool = False
@@ -183,9 +142,7 @@ class Process:
         receiver = Receiver(runtime.scheduler)
         if self.mailbox is not None and self.mailbox.saved is not None:
             receiver.seen = len(self.mailbox.saved)
-        if self.receivers is None:
-            self.receivers = []
-        self.receivers.append(receiver)
+        self._add_receiver(receiver)
         timer = None if timeout is None else runtime.timers.after(timeout, receiver.expire)
         try:
             while True:
@@ -202,9 +159,79 @@ class Process:
         finally:
             if timer is not None:
                 timer.cancel()
+            self._remove_receiver(receiver)
+
+    def _add_receiver(self, receiver: Receiver) -> None:
+        if self.receivers is None:
+            self.receivers = []
+        self.receivers.append(receiver)
+
+    def _remove_receiver(self, receiver: Receiver) -> None:
+        if self.receivers is not None:
             self.receivers.remove(receiver)
             if not self.receivers:
                 self.receivers = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self.receive()
+
+    if TYPE_CHECKING:  # what Process has
+
+        def _used_up(self) -> bool: ...
+        async def _give_way(self) -> None: ...
+
+
+if not TYPE_CHECKING and stepping is not None:
+    _Core = stepping.ProcessCore
+
+
+class Process(_Core):
+    """A process of this node.  Made by :meth:`pynode.process.runtime.Runtime.spawn` only.
+
+    To be used on the loop's thread; from the thread of a blocking callback go through
+    :mod:`pynode.process.current`.
+
+    The public attributes:
+
+    ``pid``
+        Its :class:`~pynode.terms.Pid`.
+    ``runtime``
+        The :class:`~pynode.process.runtime.Runtime` it lives in.
+    ``alive``
+        False from the moment it has ended, for everyone, whatever its coroutine still does.
+    ``name``
+        The name it is registered under, or None.
+    ``trap_exit``
+        Exit signals arrive as messages ``{'EXIT', From, Reason}``.  May be set at any time.
+    ``text``
+        Messages from other nodes are decoded with ``text=True``, and local ones as if they were.
+    ``group_leader``
+        The pid of its group leader.
+    ``exit_reason``
+        What it ended with, once ``alive`` is False; None before.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f" {self.name}"
+        state = "" if self.alive else " dead"
+        return f"<Process {self.pid!r}{name}{state}>"
+
+    @property
+    def extra(self) -> _Extra:
+        """What few processes have; ``rare`` is the same, None until it is needed."""
+        if self.rare is None:
+            self.rare = _Extra()
+        return self.rare
+
+    @property
+    def dictionary(self) -> dict[Any, Any]:
+        """The process dictionary (``put/2``, ``get/1``): any Python values, never copied."""
+        return self.extra.dictionary
 
     def _used_up(self) -> bool:
         scheduler = self.runtime.scheduler
@@ -221,6 +248,44 @@ class Process:
         if self._used_up():
             await asyncio.sleep(0)
 
+    # What the compiled core does not do itself; the same as above, in two frames.
+
+    async def _receive_other(self, match: Match | None, timeout: float | None, text: bool) -> Any:
+        """Receive where the process is held or dead."""
+        await self._give_way()
+        if self.mailbox is not None:
+            message = self.mailbox.find(match, self.receivers, text=text)
+            if message is not NOTHING:
+                return message
+        if timeout is not None and timeout <= 0:
+            raise TimeoutError("no such message")
+        return await self._receive_waiting(match, timeout, text)
+
+    async def _receive_waiting(self, match: Match | None, timeout: float | None, text: bool) -> Any:
+        """Wait for a message that has not come yet: with a time-out, or in another task."""
+        runtime = self.runtime
+        receiver = Receiver(runtime.scheduler)
+        if self.mailbox is not None and self.mailbox.saved is not None:
+            receiver.seen = len(self.mailbox.saved)
+        self._add_receiver(receiver)
+        timer = None if timeout is None else runtime.timers.after(timeout, receiver.expire)
+        try:
+            while True:
+                await receiver
+                receiver.rearm()
+                if self.mailbox is not None:
+                    message = self.mailbox.find(match, self.receivers, receiver, text=text)
+                    if message is not NOTHING:
+                        return message
+                if receiver.expired:
+                    raise TimeoutError("no such message")
+                if not self.alive:
+                    raise ProcessDead(self.pid, self.exit_reason)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._remove_receiver(receiver)
+
     async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Run ``function(*args)`` in this process's own thread, and return or raise its outcome.
 
@@ -235,11 +300,9 @@ class Process:
             extra.worker = Worker(self)
         return await extra.worker.submit(function, args)
 
-    def __aiter__(self) -> Process:
-        return self
 
-    async def __anext__(self) -> Any:
-        return await self.receive()
+if stepping is not None:
+    stepping.bind(process=Process)
 
 
 class _Extra:

@@ -69,7 +69,12 @@ def _is_own(traceback: TracebackType) -> bool:
     return _module_of(traceback).startswith(_OWN_MODULES)
 
 
-_OWN_MODULES: Final = ("pynode.process.scheduler", "pynode.process.task", "pynode.behaviours.")
+_OWN_MODULES: Final = (
+    "pynode.process.scheduler",
+    "pynode.process.task",
+    "pynode.process._stepping",
+    "pynode.behaviours.",
+)
 
 
 def _atom(text: str) -> Any:

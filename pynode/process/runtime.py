@@ -209,7 +209,8 @@ class Runtime(Signals):
         pid = self._new_pid()
         if group_leader is None:
             group_leader = self._inherited_leader(pid)
-        process = Process(self, pid, body, args, contextvars.copy_context(), group_leader)
+        context = self.scheduler.base_context()
+        process = Process(self, pid, body, args, context, group_leader)
         process.trap_exit = trap_exit
         process.text = text
         self._table[pid.id] = process

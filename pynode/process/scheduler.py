@@ -9,15 +9,17 @@ of messages and of exits need no stack.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from asyncio import current_task
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pynode.errors import Exit
-from pynode.process._choice import run_messages
+from pynode.process._core import stepping
 from pynode.process.reasons import log_crash, log_zombie, name_of, reason_of
+from pynode.process.shared import BATCH, BUDGET, SLOW
 from pynode.process.task import ProcessTask, TaskFuture
 from pynode.process.words import NORMAL
 
@@ -29,16 +31,9 @@ __all__ = ["BATCH", "BUDGET", "SLOW", "Scheduler"]
 
 _log = logging.getLogger("pynode.process")
 
-#: Messages a body takes before the next process has its turn.
-BATCH: Final = 64
-#: Seconds of one turn.
-BUDGET: Final = 0.003
-#: A callback or step that holds the loop longer than this many seconds is named in a warning.
-SLOW: Final = 0.1
 
-
-class Scheduler:
-    """The run queue of one runtime."""
+class _Core:
+    """The queue, and what is run from it."""
 
     __slots__ = (
         "_armed",
@@ -171,8 +166,6 @@ class Scheduler:
 
     def _messages(self, process: Process, now: float) -> float:
         """Give the body its messages, one after the other."""
-        if run_messages is not None:
-            return self._messages_compiled(process, now)
         call = process.body.message  # type: ignore[union-attr]
         deadline = self.deadline
         for _ in range(BATCH):
@@ -189,32 +182,6 @@ class Scheduler:
         self.ready(process)
         return now
 
-    def _messages_compiled(self, process: Process, now: float) -> float:
-        """The same, with the loop in C for as long as callbacks are plain and return."""
-        batch = BATCH
-        while True:
-            now, what, value, spent = run_messages(process, batch, self.deadline, self.slow, now)
-            if what == 0:
-                return now
-            if what == 1:
-                break
-            callback = process.body.message  # type: ignore[union-attr]
-            if what == 3:
-                self._raised(process, value, callback)
-                now = monotonic()
-            else:
-                if spent > self.slow:
-                    self._warn(process, callback, spent)
-                if what == 2:
-                    now = self._begin_task(process, value, now)
-            if now > self.deadline:
-                break
-            batch -= 1  # of those that went another way, at least
-            if batch == 0:
-                break
-        self.ready(process)
-        return now
-
     def _call(self, process: Process, callback: Any, args: tuple[Any, ...], now: float) -> float:
         """Run a callback of the body, and the first step of the coroutine it may return."""
         try:
@@ -227,12 +194,6 @@ class Scheduler:
         if now - then > self.slow:
             self._warn(process, callback, now - then)
         return now if coro is None else self._begin_task(process, coro, now)
-
-    def _raised(self, process: Process, error: BaseException, where: Any) -> None:
-        if isinstance(error, Exit):
-            self._exited(process, error, where)
-        else:
-            self._crashed(process, error, where)
 
     def _begin_task(self, process: Process, coro: Any, now: float) -> float:
         if not process.alive:  # it ended itself in the callback, and none of this has begun
@@ -257,13 +218,36 @@ class Scheduler:
             if error is not None:
                 self._zombie_raised(process, error)
         elif error is not None:
-            if isinstance(error, Exit):
-                self._exited(process, error, task.get_coro())
-            else:
-                self._crashed(process, error, task.get_coro())
+            self._raised(process, error, task.get_coro())
         elif process.body is None:
             self._runtime.deaths.end(process, NORMAL)
         return now
+
+    def base_context(self) -> contextvars.Context:
+        """Return a context with the variables of the current one, for a new process."""
+        return contextvars.copy_context()
+
+    if TYPE_CHECKING:  # what Scheduler has
+
+        def _raised(self, process: Process, error: BaseException, where: Any) -> None: ...
+        def _zombie_raised(self, process: Process, error: BaseException) -> None: ...
+        def _warn(self, process: Process, callback: Any, seconds: float) -> None: ...
+
+
+if not TYPE_CHECKING and stepping is not None:
+    _Core = stepping.SchedulerCore
+
+
+class Scheduler(_Core):
+    """The run queue of one runtime."""
+
+    __slots__ = ()
+
+    def _raised(self, process: Process, error: BaseException, where: Any) -> None:
+        if isinstance(error, Exit):
+            self._exited(process, error, where)
+        else:
+            self._crashed(process, error, where)
 
     def _exited(self, process: Process, error: Exit, where: Any) -> None:
         if process.alive:

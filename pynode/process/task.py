@@ -23,6 +23,9 @@ from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from pynode.process._core import stepping
+from pynode.process.shared import ZOMBIE_AWAITS
+
 if TYPE_CHECKING:
     import contextvars
 
@@ -31,17 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessTask", "TaskFuture", "Waiter"]
 
-#: How often a dead process's coroutine is given CancelledError at an await of the runtime, before
-#: it is left parked: enough for any clean-up, too few for a loop that swallows it to burn a core.
-ZOMBIE_AWAITS: Final = 16
 
-
-class ProcessTask:
-    """One coroutine of a process while it is under way; what ``asyncio.current_task()`` is there.
-
-    The methods are those of :class:`asyncio.Task` that libraries call.  Cancelling it throws
-    :class:`asyncio.CancelledError` into the callback, not an exit signal at the process.
-    """
+class _Core:
+    """What the scheduler does with a coroutine."""
 
     __slots__ = (
         "__weakref__",
@@ -83,8 +78,6 @@ class ProcessTask:
         self.finished = False
         self.result_: Any = None
         self.error: BaseException | None = None
-
-    # ------------------------------------------------------------------ for the scheduler
 
     def step(self) -> bool:
         """Run to the next await that waits, and return whether the coroutine has ended.
@@ -186,16 +179,6 @@ class ProcessTask:
             return False
         return True
 
-    # ------------------------------------------------------------------ as asyncio's tasks have it
-
-    def cancel(self, msg: Any = None) -> bool:
-        """Throw :class:`asyncio.CancelledError` into the coroutine at its next await."""
-        if self.finished:
-            return False
-        self._cancels += 1
-        self.interrupt(msg)
-        return True
-
     def interrupt(self, msg: Any = None) -> None:
         """Cancel without counting it among :meth:`cancelling`."""
         if self._fut_waiter is not None and self._fut_waiter.cancel(msg=msg):
@@ -204,6 +187,28 @@ class ProcessTask:
         self._cancel_message = msg
         if not self.stepping and not self._soon:  # it is going to be stepped, and only once
             self.make_runnable()
+
+
+if not TYPE_CHECKING and stepping is not None:
+    _Core = stepping.TaskCore
+
+
+class ProcessTask(_Core):
+    """One coroutine of a process while it is under way; what ``asyncio.current_task()`` is there.
+
+    The methods are those of :class:`asyncio.Task` that libraries call.  Cancelling it throws
+    :class:`asyncio.CancelledError` into the callback, not an exit signal at the process.
+    """
+
+    __slots__ = ()
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Throw :class:`asyncio.CancelledError` into the coroutine at its next await."""
+        if self.finished:
+            return False
+        self._cancels += 1
+        self.interrupt(msg)
+        return True
 
     def cancelling(self) -> int:
         """Return the number of :meth:`cancel` calls not taken back."""
@@ -424,3 +429,8 @@ def _as_zombie(waiter: Waiter, task: ProcessTask) -> Generator[Any, None, None]:
         raise CancelledError
     while True:
         yield waiter
+
+
+if not TYPE_CHECKING and stepping is not None:
+    Waiter = stepping.Waiter
+    stepping.bind(task=ProcessTask, future=TaskFuture)

@@ -9,7 +9,7 @@ import pytest
 
 from pynode.errors import Exit, ProcessDead
 from pynode.process import Process, Runtime
-from pynode.process.task import ZOMBIE_AWAITS
+from pynode.process.shared import ZOMBIE_AWAITS
 from pynode.terms import Atom, atom
 from tests.process.test_process import DEADLINE, Recording, gone
 from tests.process.wire import until
