@@ -628,7 +628,8 @@ class Node(SpawnWords):
 
         See :meth:`Runtime.send` for order, loss, errors, and ``priority``.
         """
-        if send_here is not None and send_here(self._runtime, dest, message):
+        runtime = self._runtime
+        if send_here is not None and runtime is not None and send_here(runtime, dest, message):
             return
         quick = self._quick
         if priority or quick is None or not quick.speak(dest, message):

@@ -77,8 +77,6 @@ cdef class InboundMessages(Messages):
         return 0
 
 
-
-
 def decode_view(const unsigned char[::1] data, Py_ssize_t offset, tuple atoms, bint text, limits):
     """Return the term at ``offset`` of what is no bytes object, without a copy of it all."""
     cdef Py_ssize_t end = offset
