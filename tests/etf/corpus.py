@@ -1,6 +1,6 @@
-"""Hostile bytes and odd values for the compiled codec: run by test_memory, as a program too.
+"""Hostile bytes and odd values for the compiled codec: for test_memory, and as a program.
 
-    python tests/etf/corpus.py ROUNDS
+    python -m tests.etf.corpus ROUNDS
 
 It compares with the pure codec as it goes, so what it reads is read for what it is; a process
 under the address sanitizer or valgrind tells of reads and writes beyond their places.

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +17,6 @@ if IMPLEMENTATION != "compiled":
 
 from pynode.etf import _compiled
 from tests.etf import corpus
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def blocks_after(work: Callable[[], Any], times: int) -> int:
@@ -97,40 +91,3 @@ def test_a_key_and_an_atom_of_the_caches_can_go() -> None:
             _compiled.decode(b"\x83Xw\x03a@b" + number.to_bytes(12, "big"))
 
     assert blocks_after(newcomers, 3) < 40
-
-
-def sanitizer_library() -> str | None:
-    """Return the address sanitizer's library, None where there is no gcc that has it."""
-    if shutil.which("gcc") is None:
-        return None
-    asked = ["gcc", "-print-file-name=libasan.so"]
-    found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-    return found if os.path.isabs(found) else None
-
-
-def test_under_the_address_sanitizer(tmp_path: Path) -> None:
-    library = sanitizer_library()
-    if library is None or not (ROOT / "scripts" / "build_hook.py").exists():
-        pytest.skip("no gcc with the address sanitizer")
-    shutil.copytree(ROOT / "pynode", tmp_path / "pynode", ignore=shutil.ignore_patterns("*.so"))
-    (tmp_path / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts" / "build_hook.py", tmp_path / "scripts")
-    flags = "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
-    build: list[Any] = [sys.executable, tmp_path / "scripts" / "build_hook.py"]
-    subprocess.run(build, env={**os.environ, "CFLAGS": flags, "LDFLAGS": flags}, check=True)
-    run = subprocess.run(
-        [sys.executable, ROOT / "tests" / "etf" / "corpus.py", "3000"],
-        env={
-            **os.environ,
-            "LD_PRELOAD": library,
-            "ASAN_OPTIONS": "detect_leaks=0",  # Python's own, at its end
-            "PYTHONMALLOC": "malloc",
-            "PYTHONPATH": str(tmp_path),
-            "PYNODE_IMPL": "compiled",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-4000:]
-    assert int(run.stdout) > 300, "most of it was no term"
