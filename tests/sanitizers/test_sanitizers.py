@@ -38,6 +38,7 @@ print(*found)
 """
 
 
+@pytest.mark.timeout(400)  # compiling is most of it, and slow on a busy machine
 def test_under_the_sanitizers(tmp_path: Path) -> None:
     library = building.sanitizer()
     if library is None:
