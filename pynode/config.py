@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from pynode._values import Value, given
 from pynode.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ MIB: Final = 1024 * 1024
 NO_NAME: Final = "nonode@nohost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Value, kw_only=True):
     """What a peer may make this node hold; beyond it, a documented error and no allocation."""
 
     frame_bytes: int = 256 * MIB
@@ -69,8 +68,7 @@ class Limits:
     one that has ended, in the order of the requests."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
+class Timeouts(Value, kw_only=True):
     """How long each step may take, in seconds; ``None`` waits for ever."""
 
     setup: float | None = 7.0
@@ -86,13 +84,8 @@ class Timeouts:
     slow: float | None = 0.1
     """A callback that holds the event loop longer is named in a warning; ``None``: no warnings."""
 
-    def replace(self, **changes: float | None) -> Timeouts:
-        """Return these with some changed."""
-        return replace(self, **changes)  # type: ignore[arg-type]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsConfig:
+class TlsConfig(Value, kw_only=True):
     """TLS for all connections to nodes (OTP's ``-proto_dist inet_tls``); EPMD never has any.
 
     Every node of a cluster has it, or none.  The files are PEM; how to make them, and what a BEAM
@@ -103,7 +96,7 @@ class TlsConfig:
     """This node's certificate, and those up to the root's, for both directions."""
     keyfile: str | Path | None = None
     """Its key; ``None``: in ``certfile``."""
-    password: str | None = field(default=None, repr=False)
+    password: str | None = given(default=None, repr=False)
     """Of the key."""
     cafile: str | Path | None = None
     """Who may have signed the other nodes' certificates; needed where ``verify`` is true."""
@@ -114,13 +107,12 @@ class TlsConfig:
     """Where this node connects, the certificate has to name the host part of the peer's name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeConfig:
+class NodeConfig(Value, kw_only=True):
     """Everything a node is told at its start; :class:`pynode.Node` fills it from its options."""
 
     name: str
     """Full name, ``alive@host``; a host alone: the first peer gives the name (NAME_ME)."""
-    cookie: bytes = field(repr=False)
+    cookie: bytes = given(repr=False)
     hidden: bool = False
     long_names: bool = False
     """True if the host part is fully qualified or an address (OTP's ``-name``)."""
@@ -152,10 +144,10 @@ class NodeConfig:
     """Start the default scope of ``pg`` with the node (kernel's parameter of this name)."""
     creation: int | None = None
     """``None``: what EPMD gives, or a random one.  Tests fix it."""
-    cookies: dict[str, bytes] = field(default_factory=dict, repr=False)
+    cookies: dict[str, bytes] = given(default_factory=dict, repr=False)
     """Cookies of single peers, by node name; others get ``cookie``."""
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
 
 
 def full_name(name: str, *, long_names: bool | None = None) -> str:

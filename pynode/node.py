@@ -15,20 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
 
 from pynode.behaviours import gen
-from pynode.behaviours.clients import (
-    AgentClient,
-    Gen,
-    GenEvent,
-    PartitionClient,
-    ProcLib,
-    Statem,
-    SupervisorClient,
-    Sys,
-    TaskClient,
-    TaskSupervisorClient,
-)
-from pynode.behaviours.start import start as start_server
 from pynode.behaviours.words import GEN_CAST, NORMAL
+from pynode.client_words import ClientWords
 from pynode.config import (
     NO_NAME,
     Limits,
@@ -52,7 +40,6 @@ from pynode.process.runtime import Dest, Runtime
 from pynode.spawning import SpawnWords
 from pynode.telemetry import Telemetry
 from pynode.terms import Atom, Pid, Reference
-from pynode.thread import NodeThread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +55,7 @@ if TYPE_CHECKING:
     from pynode.services.net_adm import NetAdm
     from pynode.services.pg import Pg
     from pynode.services.rpc import Rpc
+    from pynode.thread import NodeThread
 
 __all__ = ["Node"]
 
@@ -90,7 +78,7 @@ class _Start:
         return owner._started if node is None else node._start_server
 
 
-class Node(SpawnWords):
+class Node(ClientWords, SpawnWords):
     """A node of an Erlang cluster, living on the event loop it is started on.
 
     ::
@@ -214,17 +202,6 @@ class Node(SpawnWords):
         )
         self._name = Atom(NO_NAME if host is not None else name)
         self.telemetry: Final = Telemetry()
-        #: The clients of behaviours, as whoever acts.
-        self.gen_server: Final = Gen(self.actor)
-        self.gen_event: Final = GenEvent(self.actor)
-        self.gen_statem: Final = Statem(self.actor)
-        self.agent: Final = AgentClient(self.actor)
-        self.supervisor: Final = SupervisorClient(self.actor)
-        self.partition_supervisor: Final = PartitionClient(self.actor)
-        self.task: Final = TaskClient(self.actor)
-        self.task_supervisor: Final = TaskSupervisorClient(self.actor)
-        self.proc_lib: Final = ProcLib(self.actor)
-        self.sys: Final = Sys(self.actor)
         self._policy = policy
         self._resolver = Resolver()
         self._expose_all(expose)
@@ -366,6 +343,8 @@ class Node(SpawnWords):
 
         The node goes on ticking and serving while the program computes.
         """
+        from pynode.thread import NodeThread  # late, as few programs have no loop
+
         return NodeThread(lambda: cls(name, **options))
 
     # ------------------------------------------------------------------ the parts
@@ -606,13 +585,15 @@ class Node(SpawnWords):
             name: local, ``("global", name)``, or ``("via", module, name)``.
             link: link it to the acting process.
             timeout: seconds for ``init``; None for ever.
-            kwargs: for ``init``, and ``sys_debug``, see :func:`pynode.behaviours.start.start`.
+            kwargs: for ``init``, and ``sys_debug``, see :func:`pynode.behaviours.starting.start`.
 
         Raises:
             AlreadyStarted: the name is taken.
             StartIgnored: ``init`` declined.
             StartError: ``init`` failed, or took too long.
         """
+        from pynode.behaviours.starting import start as start_server
+
         return await start_server(
             self.runtime,
             server,

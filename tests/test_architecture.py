@@ -16,7 +16,7 @@ ROOT = Path(pynode.__file__).parent
 
 #: From the leaves up: a room imports rooms before it, and itself.
 LAYERS = [
-    {"_lazy", "shown"},
+    {"_lazy", "_values", "shown"},
     {"errors"},
     {"config"},
     {"telemetry"},
@@ -29,7 +29,7 @@ LAYERS = [
     {"behaviours"},
     {"services"},
     {"discovery"},
-    {"node", "spawning", "thread"},
+    {"client_words", "node", "spawning", "thread"},
     {"pubsub", "phoenix"},
     {"mesh"},
     {"testing"},

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pynode.behaviours.start import start as _start_server
+from pynode.behaviours.starting import start as _start_server
 from pynode.behaviours.words import ACK, ANCESTORS, DOWN, ERROR, INITIAL_CALL, KILL, OK, TIMEOUT
 from pynode.errors import Exit, StartError, StartIgnored
 from pynode.process.current import act
@@ -28,7 +28,7 @@ from pynode.terms import Atom, Pid
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pynode.behaviours.start import Startable
+    from pynode.behaviours.starting import Startable
     from pynode.process.process import Process
 
 __all__ = ["ServerStart", "init_ack", "init_fail", "initial_call", "spawn", "start"]

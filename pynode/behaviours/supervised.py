@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours.child_spec import BRUTAL_KILL, ChildSpec, Mfa, Starter
 from pynode.behaviours.names import give_name
-from pynode.behaviours.start import start
+from pynode.behaviours.starting import start
 from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import (
     ALREADY_STARTED,

@@ -40,15 +40,15 @@ Signal = tuple[bytes, bytes | None]
 
 _PID_TAIL: Final = struct.Struct(">III")
 _PIDS_REMEMBERED: Final = 4096
-_MONITORS: Final = int(Flag.DIST_MONITOR | Flag.DIST_MONITOR_NAME)
+_MONITORS: Final = Flag.DIST_MONITOR | Flag.DIST_MONITOR_NAME
 
-# As plain integers: an operation on a Flag costs more than the rest of an encoding.
-_SEND_SENDER: Final = int(Flag.SEND_SENDER)
-_EXIT_PAYLOAD: Final = int(Flag.EXIT_PAYLOAD)
-_UNLINK_ID: Final = int(Flag.UNLINK_ID)
-_SPAWN: Final = int(Flag.SPAWN)
-_ALIAS: Final = int(Flag.ALIAS)
-_ALTACT_SIG: Final = int(Flag.ALTACT_SIG)
+
+_SEND_SENDER: Final = Flag.SEND_SENDER
+_EXIT_PAYLOAD: Final = Flag.EXIT_PAYLOAD
+_UNLINK_ID: Final = Flag.UNLINK_ID
+_SPAWN: Final = Flag.SPAWN
+_ALIAS: Final = Flag.ALIAS
+_ALTACT_SIG: Final = Flag.ALTACT_SIG
 
 _pid_wire: dict[Pid, bytes] = {}
 

@@ -10,7 +10,6 @@ Source: "External Term Format"; ``dec_term`` in the emulator's ``external.c``.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, Final
@@ -97,6 +96,8 @@ def decode_compressed(
     Raises:
         DecodeError: as :func:`decode`; offsets in the decompressed term are in the text.
     """
+    import zlib  # late: few programs meet one
+
     if len(data) < offset + 5:
         raise DecodeError("truncated", offset)
     (size,) = uint_at(data, offset + 1)

@@ -8,11 +8,11 @@ remembered by their bytes.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import isfinite
-from re import compile as _compile
 from typing import Any, Final
 
 from pynode.errors import DecodeError
@@ -236,7 +236,7 @@ def _big(data: bytes, pos: int, sign: int, count: int) -> tuple[int, int]:
     return (-value if data[sign] else value), end
 
 
-_FLOAT_TEXT: Final = _compile(rb"\s*[+-]?\d+\.\d+(?:[eE][+-]?\d+)?\0*")
+_FLOAT_TEXT: Final = rb"\s*[+-]?\d+\.\d+(?:[eE][+-]?\d+)?\0*"
 
 
 def _old_float(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[float, int]:
@@ -244,7 +244,7 @@ def _old_float(data: bytes, pos: int, atoms: Sequence[Any]) -> tuple[float, int]
     if end > len(data):
         raise DecodeError("truncated", pos)
     digits = data[pos + 1 : end]
-    if _FLOAT_TEXT.fullmatch(digits) is None:
+    if re.fullmatch(_FLOAT_TEXT, digits) is None:
         raise DecodeError("FLOAT_EXT without a number", pos)
     value = float(digits.rstrip(b"\0"))
     if not isfinite(value):

@@ -28,9 +28,10 @@ lets it, and a spawn request reaches only the functions that the program has exp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from pynode._values import Value
 
 if TYPE_CHECKING:
     from pynode.dist.seam import Peer
@@ -49,16 +50,14 @@ class Action(Enum):
     SPAWN = "spawn"
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(Value):
     """Yes.  True as a bool."""
 
     def __bool__(self) -> bool:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Deny:
+class Deny(Value):
     """No; ``rule`` names the rule, for the counters and for the log.  False as a bool."""
 
     rule: str

@@ -13,7 +13,6 @@ import contextlib
 import contextvars
 import threading
 from collections import deque
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pynode.errors import NodeDown
@@ -240,6 +239,8 @@ class Worker:
         self._ended = ended
         # A context cannot be entered by two threads, and the loop enters the process's own.
         self._context = process.own_context().copy()
+        from queue import SimpleQueue  # late: few programs block
+
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._thread = threading.Thread(
             target=self._main, name=f"pynode {process.pid!r}", daemon=True

@@ -14,7 +14,6 @@ Source: ``erlang:spawn_opt/5``, ``spawn_request/5``; what OTP 25, 27 and 29 answ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pynode.process.monitors import ALIAS_MODES
@@ -125,22 +124,24 @@ _CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
 # --------------------------------------------------------------------------- asked by us
 
 
-@dataclass(slots=True)
 class SpawnOptions:
     """The options of a request of ours, sorted by who needs them."""
 
-    link: bool = False
-    monitor: bool = False
-    tag: Any = DOWN
-    """What stands in the message of the monitor for ``'DOWN'``."""
-    alias: str | None = None
-    """One of :data:`ALIAS_MODES`: the reference of the monitor is an alias too."""
-    reply_tag: Any = SPAWN_REPLY
-    reply: str = "yes"
-    bad: bool = False
-    """One of those that stay at home is none: ``badopt``, and nothing is asked."""
-    wire: list[Any] = field(default_factory=list)
-    """What goes to the other node."""
+    __slots__ = ("alias", "bad", "link", "monitor", "reply", "reply_tag", "tag", "wire")
+
+    def __init__(self) -> None:
+        self.link = False
+        self.monitor = False
+        #: What stands in the message of the monitor for ``'DOWN'``.
+        self.tag: Any = DOWN
+        #: One of :data:`ALIAS_MODES`: the reference of the monitor is an alias too.
+        self.alias: str | None = None
+        self.reply_tag: Any = SPAWN_REPLY
+        self.reply = "yes"
+        #: One of those that stay at home is none: ``badopt``, and nothing is asked.
+        self.bad = False
+        #: What goes to the other node.
+        self.wire: list[Any] = []
 
 
 def own_options(options: Iterable[Any]) -> SpawnOptions:

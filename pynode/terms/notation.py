@@ -199,7 +199,8 @@ def _str_bytes(value: str) -> bytes:
 
 # --------------------------------------------------------------------------- Erlang
 
-_ERLANG_PLAIN: Final = re.compile(r"[a-zß-öø-ÿ][A-Za-z0-9_@À-ÖØ-öø-ÿ]*")
+# re compiles each when it is first used, and remembers it.
+_ERLANG_PLAIN: Final = r"[a-zß-öø-ÿ][A-Za-z0-9_@À-ÖØ-öø-ÿ]*"
 _ERLANG_RESERVED: Final = frozenset(
     {"after", "and", "andalso", "band", "begin", "bnot", "bor", "bsl", "bsr", "bxor", "case"}
     | {"catch", "cond", "div", "else", "end", "fun", "if", "let", "maybe", "not", "of", "or"}
@@ -209,7 +210,7 @@ _ERLANG_RESERVED: Final = frozenset(
 
 def _erlang_atom(value: Any) -> str:
     name = _name(value)
-    if _ERLANG_PLAIN.fullmatch(name) and name not in _ERLANG_RESERVED:
+    if re.fullmatch(_ERLANG_PLAIN, name) and name not in _ERLANG_RESERVED:
         return name
     return _quoted(name, "'", "\\x{%x}")
 
@@ -257,19 +258,19 @@ def _erlang_record(value: Record) -> list[Any]:
 
 # --------------------------------------------------------------------------- Elixir
 
-_ELIXIR_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*[?!]?")
-_ELIXIR_FUNCTION: Final = re.compile(r"[a-z_][A-Za-z0-9_]*[?!]?")
-_ELIXIR_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*[?!]?")
-_ELIXIR_MODULE: Final = re.compile(r"Elixir(\.[A-Z][A-Za-z0-9_]*)+")
+_ELIXIR_PLAIN: Final = r"[A-Za-z_][A-Za-z0-9_@]*[?!]?"
+_ELIXIR_FUNCTION: Final = r"[a-z_][A-Za-z0-9_]*[?!]?"
+_ELIXIR_KEY: Final = r"[A-Za-z_][A-Za-z0-9_]*[?!]?"
+_ELIXIR_MODULE: Final = r"Elixir(\.[A-Z][A-Za-z0-9_]*)+"
 
 
 def _elixir_atom(value: Any) -> str:
     if type(value) is not Atom:
         return _PYTHON_ATOMS[value]
     name = value.name
-    if _ELIXIR_MODULE.fullmatch(name):
+    if re.fullmatch(_ELIXIR_MODULE, name):
         return name.removeprefix("Elixir.")
-    if _ELIXIR_PLAIN.fullmatch(name):
+    if re.fullmatch(_ELIXIR_PLAIN, name):
         return ":" + name
     return ":" + _elixir_quoted(name)
 
@@ -292,7 +293,7 @@ def _elixir_bits(value: BitString) -> str:
 
 def _elixir_fun(value: ExportFun) -> str:
     name = _name(value.function)
-    if not _ELIXIR_FUNCTION.fullmatch(name):
+    if not re.fullmatch(_ELIXIR_FUNCTION, name):
         name = _elixir_quoted(name)
     return f"&{_elixir_atom(value.module)}.{name}/{value.arity}"
 
@@ -301,9 +302,9 @@ def _elixir_key(value: Any) -> str | None:
     """Return ``key:`` for an atom that may be written so, None for other terms."""
     if value is True or value is False or value is None:
         return f"{_PYTHON_ATOMS[value]}: "
-    if type(value) is not Atom or _ELIXIR_MODULE.fullmatch(value.name):
+    if type(value) is not Atom or re.fullmatch(_ELIXIR_MODULE, value.name):
         return None
-    if _ELIXIR_KEY.fullmatch(value.name):
+    if re.fullmatch(_ELIXIR_KEY, value.name):
         return f"{value.name}: "
     return _elixir_quoted(value.name) + ": "
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from hashlib import blake2b
 from itertools import chain, repeat
 from math import frexp, isfinite
 from typing import Any, Final, final
@@ -152,6 +151,8 @@ class _MapEnd:
     def write(self, out: list[Any], digests: dict[int, bytes] | None) -> None:
         slots = self.slots
         if digests is not None:
+            from hashlib import blake2b  # late: it brings OpenSSL
+
             # Of fixed size, so that a map inside a key inside a map is not copied again and
             # again; nobody finds two maps that differ and have the same.
             state = blake2b(digest_size=32)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pynode.behaviours.start import start
+from pynode.behaviours.starting import start
 from pynode.process import Runtime
 from pynode.terms import Atom
 from scripts.benchmark.messages import Sink

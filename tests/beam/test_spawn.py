@@ -359,7 +359,8 @@ async def test_options_are_refused_where_a_beam_refuses_them(beam: Any, py_node:
 
 async def _takes(node: Node, ex: Beam, options: list[Any]) -> bool:
     runtime, main = node.runtime, node.main
-    pending = PendingSpawn(main, runtime.make_ref(), SpawnOptions(wire=options))
+    pending = PendingSpawn(main, runtime.make_ref(), SpawnOptions())
+    pending.options.wire = options
     runtime.spawning.request(pending, ex.name, atom.erlang, atom.node, [])
     reply = await main.receive(timeout=DEADLINE)
     assert reply[:2] == (atom.spawn_reply, pending.ref)
@@ -401,7 +402,8 @@ async def test_bad_requests_end_as_on_a_beam(
 
 async def _ended(node: Node, where: Atom, mfa: Any, args: Any) -> Any:
     runtime, main = node.runtime, node.main
-    pending = PendingSpawn(main, runtime.make_ref(), SpawnOptions(monitor=True, wire=[]))
+    pending = PendingSpawn(main, runtime.make_ref(), SpawnOptions())
+    pending.options.monitor = True
     request = c.SpawnRequest(pending.ref, main.pid, main.group_leader, mfa, [atom.monitor])
     runtime.router.send(main, where, request, args)
     runtime.nodes.remote(where).spawns[pending.ref] = pending

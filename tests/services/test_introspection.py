@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pynode import GenServer, Supervisor
-from pynode.behaviours.start import start
+from pynode.behaviours.starting import start
 from pynode.errors import CallExit, CallTimeout, RemoteError
 from pynode.policy import Action, Deny, default_policy, is_introspection
 from pynode.process import Process

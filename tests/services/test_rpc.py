@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -412,7 +411,7 @@ async def test_rex_runs_no_more_than_the_limit(
     pair: RpcPair, rpc: Rpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = pair.there._runtime
-    monkeypatch.setattr(there, "limits", replace(there.limits, spawned_processes=2))
+    monkeypatch.setattr(there, "limits", there.limits.replace(spawned_processes=2))
     leader, me = main(pair).group_leader, main(pair)
     cast = (atom("$gen_cast"), (atom.cast, atom.t, atom.stay, list[Any](), leader))
     for _ in range(4):
@@ -423,7 +422,7 @@ async def test_rex_runs_no_more_than_the_limit(
     assert len(pair.running) == 2
     there.exit(there.main, pair.running[0], atom.kill)
     assert await ask(pair, request) == [1]
-    monkeypatch.setattr(there, "limits", replace(there.limits, spawned_processes=0))
+    monkeypatch.setattr(there, "limits", there.limits.replace(spawned_processes=0))
     with pytest.raises(CallExit) as caught:
         await rpc.call(THERE, "t", "echo")
     assert caught.value.reason == atom.system_limit
