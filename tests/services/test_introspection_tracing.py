@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pynode import GenServer
-from pynode.behaviours.start import start
+from pynode.behaviours.starting import start
 from pynode.errors import RemoteError
 from pynode.etf import decode
 from pynode.net.addresses import Endpoint, is_loopback
