@@ -600,6 +600,8 @@ cdef class Receive:
 
     cdef int _look(self, void** result) except -1:
         process = self._process
+        if process is None:
+            raise RuntimeError("a receive is made by a process")
         scheduler = process._scheduler
         if self._state == NEW:
             if process.held_by is not None or not process.alive:
@@ -659,6 +661,9 @@ cdef class Receive:
         return YIELDED
 
     cdef int _look_again(self, void** result) except -1:
+        if self._in == NULL:
+            self._leave()
+            raise RuntimeError("the process that received is gone")
         process = <ProcessCore>self._in
         self._woken = False
         mailbox = process.mailbox
