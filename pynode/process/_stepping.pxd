@@ -144,6 +144,7 @@ cdef class SchedulerCore:
     cdef public double slow
     cdef public double deadline
     cdef public object current
+    cdef public object on_turn
 
     cdef int make_ready(self, ProcessCore process) except -1
     cdef int _arm(self) except -1

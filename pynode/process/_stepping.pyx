@@ -975,6 +975,7 @@ cdef class SchedulerCore:
         self.slow = SLOW
         self.deadline = 0.0
         self.current = None
+        self.on_turn = None
 
     @property
     def _queue(self):
@@ -1026,7 +1027,7 @@ cdef class SchedulerCore:
         self.c_run()
 
     cdef int c_run(self) except -1:
-        cdef double now, deadline
+        cdef double now, then, deadline
         cdef ProcessCore process
         cdef list queue = self._ready
         if self.running:
@@ -1049,7 +1050,10 @@ cdef class SchedulerCore:
                     self._next = 0
                 process.ready = False
                 self.current = process
+                then = now
                 now = self._run_process(process, now)
+                if self.on_turn is not None:
+                    self.on_turn(process, now - then)
                 if now > deadline:
                     break
         finally:

@@ -24,6 +24,8 @@ from pynode.process.task import ProcessTask, TaskFuture
 from pynode.process.words import NORMAL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
 
@@ -46,6 +48,7 @@ class _Core:
         "current",
         "deadline",
         "loop",
+        "on_turn",
         "running",
         "slow",
     )
@@ -67,6 +70,8 @@ class _Core:
         self.deadline = 0.0
         #: The process that runs at this moment.
         self.current: Process | None = None
+        #: Called with each process and the seconds of its turn, while somebody measures.
+        self.on_turn: Callable[[Process, float], object] | None = None
 
     def ready(self, process: Process) -> None:
         """Give ``process`` a turn.  Idempotent while it waits for it."""
@@ -119,7 +124,10 @@ class _Core:
                 process = queue.popleft()
                 process.ready = False
                 self.current = process
+                then = now
                 now = self._run_process(process, now)
+                if self.on_turn is not None:
+                    self.on_turn(process, now - then)
                 if now > deadline:
                     break
         finally:

@@ -179,7 +179,6 @@ async def test_who_burns_the_processor(top: Top, py_node: Any) -> None:
         node.spawn(burn, name="burner")
         thinker = await node.start(Thinker, name="thinker")
         port = free_port()
-        usual = type(node.runtime.scheduler)
 
         await top.start(node, "[port: p]", p=port)
         [text] = await top.lists(1)
@@ -200,7 +199,7 @@ async def test_who_burns_the_processor(top: Top, py_node: Any) -> None:
         assert "burner" in await top.dump()
         assert await top.stop() == atom.normal
         await eventually(lambda: can_listen(port), timeout=30)
-        assert type(node.runtime.scheduler) is usual
+        assert node.runtime.scheduler.on_turn is None
 
         # Another one, which is not stopped: its node goes.
         await top.start(node, "[port: p, accumulate: true]", p=port)
@@ -208,7 +207,7 @@ async def test_who_burns_the_processor(top: Top, py_node: Any) -> None:
         assert not can_listen(port)
         top.beam.kill()
         await eventually(lambda: can_listen(port), timeout=30)
-        assert type(node.runtime.scheduler) is usual
+        assert node.runtime.scheduler.on_turn is None
 
 
 async def test_stopped_node_and_other_tracers(top: Top, py_node: Any) -> None:

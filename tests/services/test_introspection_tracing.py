@@ -154,7 +154,6 @@ def spent(turns: Any, process: Process) -> float:
 
 async def test_run_times_of_turns(pair: RpcPair) -> None:
     runtime = pair.there._runtime
-    usual = type(runtime.scheduler)
     times = RunTimes(runtime)
     assert not times.started
     burner, idle = runtime.spawn(burn), runtime.spawn(burn)
@@ -172,29 +171,31 @@ async def test_run_times_of_turns(pair: RpcPair) -> None:
     assert burner not in {turn.process for turn in times.look()}
     times.stop()
     times.stop()
-    assert type(runtime.scheduler) is usual
+    assert runtime.scheduler.on_turn is None
     runtime.send(runtime.main, burner.pid, 1)
     await eventually(lambda: not burner.mailbox and not burner.ready)
     assert times._spent == {}
 
 
 async def test_run_times_of_who_looks_itself(pair: RpcPair) -> None:
+    """A turn is told when it has ended, whole."""
     runtime = pair.there._runtime
     times = RunTimes(runtime)
     found = []
 
     async def look(process: Process) -> None:
-        times.start()
         compute(0.01)
+        times.start()
         found.append(spent(times.look(), process))
         compute(0.01)
         found.append(spent(times.look(), process))
 
-    runtime.spawn(look)
+    process = runtime.spawn(look)
     await eventually(lambda: len(found) == 2)
+    assert found == [0, 0]
+    await eventually(lambda: not process.alive)
+    assert spent(times.look(), process) >= 0.02  # all of the turn in which it was started
     times.stop()
-    assert min(found) >= 0.01
-    assert runtime.scheduler.current is None
 
 
 async def test_run_times_of_threads(pair: RpcPair) -> None:
@@ -225,7 +226,6 @@ async def test_run_times_hold_no_dead_process(pair: RpcPair) -> None:
     await eventually(lambda: len(runtime.processes()) <= before - 50)
     assert len([turn for turn in times.look() if not turn.process.alive]) == 50
     assert times._spent == {}
-    assert times._running is None
     times.stop()
 
 
@@ -240,12 +240,11 @@ async def test_a_reader_is_told_who_runs(pair: RpcPair) -> None:
     runtime = pair.there._runtime
     burner = runtime.spawn(burn)
     pid, port, number = await tracer(pair)
-    usual = type(runtime.scheduler)
     flags = [(atom.tracer, port), *FLAGS]
     async with reading(number) as reader:
-        assert type(runtime.scheduler) is usual  # nobody has asked for it yet
+        assert runtime.scheduler.on_turn is None  # nobody has asked for it yet
         assert await ask(pair, "erlang_trace", atom.all, True, flags) >= 5
-        await eventually(lambda: type(runtime.scheduler) is not usual)
+        await eventually(lambda: runtime.scheduler.on_turn is not None)
         runtime.send(runtime.main, burner.pid, 1)
         ran = 0
         while ran < 20_000:
@@ -268,13 +267,12 @@ async def test_a_reader_is_told_who_runs(pair: RpcPair) -> None:
         assert one == (atom.trace, burner.pid, atom("in"), one[3])
         assert await ask(pair, "deliver_and_flush", port) == [0]
         assert await ask(pair, "erlang_trace", atom.all, False, [flags[0], atom.all])
-        assert type(runtime.scheduler) is usual
+        assert runtime.scheduler.on_turn is None
     await end(pair, pid, number)
 
 
 async def test_sessions_of_later_releases(pair: RpcPair) -> None:
     runtime = pair.there._runtime
-    usual = type(runtime.scheduler)
     made = []
     for name in (atom.etop_tr, atom.dbg):
         number = free_port()
@@ -287,34 +285,33 @@ async def test_sessions_of_later_releases(pair: RpcPair) -> None:
             stack.enter_context(socket.create_connection(("127.0.0.1", number)))
             assert await ask(pair, "erlang_trace", session, atom.all, True, FLAGS) >= 5
             assert await ask(pair, "deliver_and_flush", session, port) == [0]
-        await eventually(lambda: type(runtime.scheduler) is not usual)
+        await eventually(lambda: runtime.scheduler.on_turn is not None)
         await end(pair, *made[0][:2])
-        assert type(runtime.scheduler) is not usual
+        assert runtime.scheduler.on_turn is not None
         await end(pair, *made[1][:2])
-        assert type(runtime.scheduler) is usual
+        assert runtime.scheduler.on_turn is None
 
 
 async def test_it_is_measured_only_while_somebody_reads(pair: RpcPair) -> None:
     runtime = pair.there._runtime
-    usual = type(runtime.scheduler)
     runtime.spawn(tick)
     pid, port, number = await tracer(pair)
     assert await ask(pair, "erlang_trace", atom.all, True, [(atom.tracer, port), *FLAGS])
-    assert type(runtime.scheduler) is usual
+    assert runtime.scheduler.on_turn is None
     for _ in range(2):
         async with reading(number) as reader:
             await message(reader)
-            assert type(runtime.scheduler) is not usual
+            assert runtime.scheduler.on_turn is not None
             async with reading(number) as second:  # one at a time
                 assert await second.read() == b""
-        await eventually(lambda: type(runtime.scheduler) is usual)
+        await eventually(lambda: runtime.scheduler.on_turn is None)
     # Where the relay is killed, and at the loss of who wanted it.
     async with reading(number) as reader:
         await message(reader)
         runtime.exit(runtime.main, pid, atom.kill)
         async with asyncio.timeout(DEADLINE):
             await reader.read()
-    assert type(runtime.scheduler) is usual
+    assert runtime.scheduler.on_turn is None
     await refused(number)
     await told(pair), await told(pair)
     _, _, number = await tracer(pair)

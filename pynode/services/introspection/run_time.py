@@ -1,7 +1,7 @@
 """How long each process runs, measured while somebody wants to know.
 
-Nothing is measured before: the scheduler is made to say when it changes from one process to
-another only while a :class:`RunTimes` is started.  A blocking callback's time is the processor
+Nothing is measured before: the scheduler tells of turns only while a :class:`RunTimes` is started,
+when they end.  A blocking callback's time is the processor
 time of its thread, where the system tells it (Linux).
 
 The turns of one process between two looks are told as one, which lasts as long as they did
@@ -14,12 +14,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
-    from pynode.process.scheduler import Scheduler
 
 __all__ = ["RunTimes", "Turn"]
 
@@ -40,66 +39,35 @@ class RunTimes:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._usual: type[Scheduler] | None = None
-        #: Who runs, and since when, on the clock of ``time.monotonic_ns``.
-        self._running: Process | None = None
-        self._since_ns = 0
-        #: How long each has run since the last look, and when it stopped.
-        self._spent: dict[Process, tuple[int, int]] = {}
+        self.started = False
+        #: How many seconds each has run since the last look, and when it stopped.
+        self._spent: dict[Process, tuple[float, int]] = {}
         #: The processor time of each thread at the last look.
         self._threads: dict[threading.Thread, int] = {}
 
-    @property
-    def started(self) -> bool:
-        """True while it measures."""
-        return self._usual is not None
-
     def start(self) -> None:
-        """Begin to measure."""
-        if self._usual is not None:
-            return
-        scheduler = self._runtime.scheduler
-        self._running, self._since_ns = scheduler.current, time.monotonic_ns()
-        self._usual = type(scheduler)
-        scheduler.__class__ = self._telling(self._usual)
-        self._thread_times()  # what was before is not told
+        """Begin to measure, with the turns that end from now on."""
+        if not self.started:
+            self.started = True
+            self._runtime.scheduler.on_turn = self._turn
+            self._thread_times()  # what was before is not told
 
     def stop(self) -> None:
         """End it, and forget what was measured."""
-        if self._usual is not None:
-            self._runtime.scheduler.__class__ = self._usual
-            self._usual = self._running = None
-            self._spent = {}
-            self._threads = {}
+        self._runtime.scheduler.on_turn = None
+        self.started = False
+        self._spent = {}
+        self._threads = {}
 
-    def _telling(self, usual: type[Scheduler]) -> Any:
-        """Return the scheduler's class with a ``current`` that tells when it changes."""
-        slot = vars(usual)["current"]
-        get, put = slot.__get__, slot.__set__
-        clock = time.monotonic_ns
-
-        def change(scheduler: Scheduler, process: Process | None) -> None:
-            now, before = clock(), self._running
-            if before is not None:
-                spent = self._spent.get(before)
-                ran = now - self._since_ns
-                self._spent[before] = (ran if spent is None else spent[0] + ran), now
-            self._running, self._since_ns = process, now
-            put(scheduler, process)
-
-        words = {"__slots__": (), "current": property(get, change)}
-        return type(usual.__name__, (usual,), words)
+    def _turn(self, process: Process, seconds: float) -> None:
+        before = self._spent.get(process)
+        ran = seconds if before is None else before[0] + seconds
+        self._spent[process] = ran, time.time_ns()
 
     def look(self) -> list[Turn]:
         """Return who has run since the last look, for how long."""
-        if self._running is not None:  # the one that looks, in its own turn
-            self._runtime.scheduler.current = self._running
         spent, self._spent = self._spent, {}
-        to_wall = time.time_ns() - time.monotonic_ns()
-        turns = [
-            Turn(process, end - ran + to_wall, end + to_wall)
-            for process, (ran, end) in spent.items()
-        ]
+        turns = [Turn(process, end - int(ran * 1e9), end) for process, (ran, end) in spent.items()]
         now = time.time_ns()
         return turns + [Turn(process, now - ran, now) for process, ran in self._thread_times()]
 
