@@ -99,6 +99,10 @@ class Value:
             object.__setattr__(self, name, value)
         if values:
             raise TypeError(f"{type(self).__name__}() has no {next(iter(values))!r}")
+        self._check()
+
+    def _check(self) -> None:
+        """Raise what is to be said of the values; for classes that look at them."""
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed."""

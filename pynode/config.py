@@ -32,6 +32,14 @@ __all__ = [
 ]
 
 MIB: Final = 1024 * 1024
+_TLS_TYPES: Final = (
+    ("certfile", (str, os.PathLike), "a path, str or Path"),
+    ("keyfile", (str, os.PathLike, type(None)), "a path, str or Path, or None"),
+    ("password", (str, type(None)), "a str or None"),
+    ("cafile", (str, os.PathLike, type(None)), "a path, str or Path, or None"),
+    ("verify", bool, "a bool"),
+    ("check_hostname", bool, "a bool"),
+)
 #: What a node is called that has no name.
 NO_NAME: Final = "nonode@nohost"
 
@@ -67,6 +75,15 @@ class Limits(Value, kw_only=True):
     """Most threads for the plain functions that other nodes run here; beyond it they wait for
     one that has ended, in the order of the requests."""
 
+    def _check(self) -> None:
+        """Refuse what is no limit (TypeError, ConfigError)."""
+        for name in self._fields:
+            value = getattr(self, name)
+            if type(value) is not int:
+                raise TypeError(f"Limits: {name} is an int, not {value!r}")
+            if value < 0:
+                raise ConfigError(f"Limits: {name} is not negative, as {value} is")
+
 
 class Timeouts(Value, kw_only=True):
     """How long each step may take, in seconds; ``None`` waits for ever."""
@@ -83,6 +100,18 @@ class Timeouts(Value, kw_only=True):
     """``Node.stop()``: how long processes may take to end before they are killed."""
     slow: float | None = 0.1
     """A callback that holds the event loop longer is named in a warning; ``None``: no warnings."""
+
+    def _check(self) -> None:
+        """Refuse what is no number of seconds (TypeError, ConfigError)."""
+        for name in self._fields:
+            value = getattr(self, name)
+            if value is None and name != "net_ticktime":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                none = "" if name == "net_ticktime" else " or None"
+                raise TypeError(f"Timeouts: {name} is a number of seconds{none}, not {value!r}")
+            if not value >= 0:
+                raise ConfigError(f"Timeouts: {name} is not negative, as {value} is")
 
 
 class TlsConfig(Value, kw_only=True):
@@ -105,6 +134,12 @@ class TlsConfig(Value, kw_only=True):
     encrypted, and the cookie alone says who is who."""
     check_hostname: bool = True
     """Where this node connects, the certificate has to name the host part of the peer's name."""
+
+    def _check(self) -> None:
+        """Refuse what is no path, text or bool (TypeError)."""
+        for name, types, words in _TLS_TYPES:
+            if not isinstance(getattr(self, name), types):
+                raise TypeError(f"TlsConfig: {name} is {words}, not {getattr(self, name)!r}")
 
 
 class NodeConfig(Value, kw_only=True):

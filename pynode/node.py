@@ -32,6 +32,7 @@ from pynode.config import (
     nameless_host,
 )
 from pynode.errors import ConfigError, NodeDown
+from pynode.options import check_options
 from pynode.policy import Policy, default_policy
 from pynode.process._core import send_here
 from pynode.process.process import Process, current_process
@@ -141,6 +142,7 @@ class Node(ClientWords, SpawnWords):
 
     Raises:
         ConfigError: an option cannot be used.
+        TypeError: an option is not of the type that it takes.
     """
 
     def __init__(
@@ -170,6 +172,7 @@ class Node(ClientWords, SpawnWords):
         shell: bool | Mapping[str, Any] = False,
         introspection: bool = False,
     ) -> None:
+        check_options(locals())
         host = nameless_host(name, long_names=long_names)
         if host is not None and (listen is not None or port):
             raise ConfigError("a node that gets its name from its first peer does not listen")

@@ -290,9 +290,15 @@ class SpawnWords:
         """The option ``expose`` of a node."""
         if isinstance(exposed, Mapping):
             for module, target in exposed.items():
+                if not isinstance(module, str | Atom):
+                    raise TypeError(f"expose: a module is a str or an Atom, not {module!r}")
+                if target is None:
+                    raise TypeError(f"expose: there is nothing to expose as {module!r}, but None")
                 self.expose(module, target)
         else:
             for exports in exposed:
+                if not isinstance(exports, Exports):
+                    raise TypeError(f"expose: a list has Exports in it, not {exports!r}")
                 self.expose(exports)
 
     def withdraw(self, module: Atom | str, name: Atom | str | None = None) -> None:

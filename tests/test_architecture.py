@@ -29,7 +29,7 @@ LAYERS = [
     {"behaviours"},
     {"services"},
     {"discovery"},
-    {"client_words", "node", "spawning", "thread"},
+    {"client_words", "node", "options", "spawning", "thread"},
     {"pubsub", "phoenix"},
     {"mesh"},
     {"testing"},

@@ -6,6 +6,7 @@ Source: ``gen:start``, ``proc_lib:start_link``.
 from __future__ import annotations
 
 import asyncio
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pynode.behaviours.debug import Debug
@@ -63,7 +64,9 @@ async def start(
         AlreadyStarted: a live process has the name.
         StartIgnored: ``init`` raised :class:`Ignore`.
         StartError: ``init`` stopped or failed (its reason), or took too long (``timeout``).
+        TypeError: ``server`` is no such class, or ``timeout`` no number; nothing was started.
     """
+    _check(server, timeout)
     body: BehaviourBody = server._make_body(args, kwargs)
     waiting: asyncio.Future[None] = runtime.loop.create_future()
     body.starting = waiting
@@ -97,3 +100,16 @@ async def start(
 def _expire(waiting: asyncio.Future[None]) -> None:
     if not waiting.done():
         waiting.set_exception(TimeoutError())
+
+
+def _check(server: Any, timeout: Any) -> None:
+    made = getattr(type(server), "_make_body", None)
+    is_object = type(made) is MethodType  # of a class of servers
+    if is_object or not hasattr(server, "_make_body"):
+        what = f"an object of {type(server).__name__}" if is_object else repr(server)
+        raise TypeError(
+            "what is started is a class: of GenServer, GenStatem, Agent, Supervisor, "
+            f"GenEventManager or GenEventHandler, not {what}"
+        )
+    if timeout is not None and not isinstance(timeout, int | float):
+        raise TypeError(f"timeout is a number of seconds, or None, not {timeout!r}")

@@ -68,9 +68,12 @@ class Resolver:
             text: UTF-8 binaries in the arguments become str.
 
         Raises:
+            TypeError: ``function`` cannot be called, or ``arity`` is no number.
             ValueError: no arity is given and the signature cannot be read, or demands arguments
                 by keyword, which no call of Erlang has.
         """
+        if not callable(function):
+            raise TypeError(f"{function!r} cannot be called, and so not be exposed")
         named = getattr(function, "__name__", None) if name is None else name
         if named is None:
             raise ValueError(f"{function!r} has no name of its own: give one")
@@ -80,10 +83,8 @@ class Resolver:
         arities: Iterable[int] | _AtLeast
         if arity is None:
             arities = _arities(function)
-        elif isinstance(arity, int):
-            arities = (arity,)
         else:
-            arities = arity
+            arities = _given_arities(arity)
         if isinstance(arities, _AtLeast):
             self._any_arity[key] = arities.least, exposed
         else:
@@ -320,6 +321,21 @@ class _AtLeast(NamedTuple):
     """The arities of a function with ``*args``."""
 
     least: int
+
+
+def _given_arities(arity: Any) -> tuple[int, ...]:
+    """Return the arities that an option names.
+
+    Raises:
+        TypeError: they are no numbers.
+        ValueError: no function of Erlang has so many arguments.
+    """
+    arities = tuple(arity) if isinstance(arity, Iterable) else (arity,)
+    if isinstance(arity, str | bytes) or any(type(number) is not int for number in arities):
+        raise TypeError(f"arity is an int or several, not {arity!r}")
+    if any(not 0 <= number <= 255 for number in arities):
+        raise ValueError(f"a function has 0 to 255 arguments, and arity is {arity!r}")
+    return arities
 
 
 def _arities(function: Callable[..., Any]) -> range | _AtLeast:
