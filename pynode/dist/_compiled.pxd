@@ -18,6 +18,11 @@ cdef class Messages:
         Py_ssize_t offset,
         tuple atoms,
     ) except -1
+    # A MONITOR_P (else DEMONITOR_P) of the peer's process, of one of this node's or of a name.
+    # False: it needs a closer look.
+    cdef bint watch(self, object peer, bint begins, object from_, object target, object ref) except -1
+    # Other code has run since the last call of these.
+    cdef void anew(self) noexcept
 
 
 cdef class Gather:

@@ -62,6 +62,12 @@ cdef class Messages:
     ) except -1:
         raise NotImplementedError
 
+    cdef bint watch(self, object peer, bint begins, object from_, object target, object ref) except -1:
+        return False
+
+    cdef void anew(self) noexcept:
+        pass
+
 
 cdef object _LIMITS = Limits()
 
@@ -179,6 +185,7 @@ cdef class Intake:
         self.messages = 0
         self.ticks = 0
         self._on_control = on_control
+        self._messages.anew()
         self._header = None  # frames that came in parts have not come through here
         while size - position >= 4:
             length = be32(base + position)
@@ -198,8 +205,10 @@ cdef class Intake:
                     frame_(memoryview(data)[position - length : position], on_control)
                 else:
                     frame_(data[position - length : position], on_control)
+                self._messages.anew()
             if self.stopped:
                 return size
+        self._messages.anew()
         return position
 
     cdef int _one(self, const unsigned char* frame, Py_ssize_t length) except -1:
@@ -296,12 +305,16 @@ cdef class Intake:
                 return 0
         elif type(term[2]) is not Atom:
             return 0
+        if self._messages.watch(self._peer, term[0] == MONITOR, term[1], term[2], term[3]):
+            self.messages += 1
+            return 1
         message = new_tuple(Monitor if term[0] == MONITOR else Demonitor, 3)
         for at in range(3):
             part = term[at + 1]
             Py_INCREF(part)
             PyTuple_SET_ITEM(message, at, part)
         self._on_control(message, None)
+        self._messages.anew()
         return 1
 
 

@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 
 from pynode.dist._compiled cimport Messages
 from pynode.etf._compiled cimport decode_span
-from pynode.process._stepping cimport ProcessCore, put_message
+from pynode.process._stepping cimport ProcessCore, SchedulerCore, find_process, put_message
 from pynode.terms._compiled cimport Pid, Reference
 
 from pynode.dist.control import AliasSend, RegSend, Send, SendSender
@@ -22,17 +22,23 @@ cdef class InboundMessages(Messages):
     cdef object _runtime
     cdef object _inbound
     cdef object _limits
-    cdef dict _table
     cdef dict _names
     cdef dict _aliases
+    cdef dict _nodes
+    cdef SchedulerCore _scheduler
+    # The last control message, and the process that it leads to as long as no other code runs:
+    # where messages come one after the other there is nothing to ask and to look up again.
+    cdef object _again
+    cdef ProcessCore _to
 
     def __init__(self, runtime):
         self._runtime = runtime
         self._inbound = runtime.inbound
         self._limits = runtime.limits
-        self._table = runtime._table
         self._names = runtime.names._table
         self._aliases = runtime.aliases
+        self._nodes = runtime.nodes._table
+        self._scheduler = runtime.scheduler
 
     cdef int message(
         self,
@@ -44,6 +50,11 @@ cdef class InboundMessages(Messages):
         tuple atoms,
     ) except -1:
         cdef Py_ssize_t end = offset
+        cdef ProcessCore process = self._to
+        if process is not None and control is self._again:
+            put_message(process, decode_span(data, size, &end, atoms, process.text, self._limits))
+            return 0
+        self.anew()
         runtime = self._runtime
         if runtime.stopped:
             return 0
@@ -59,22 +70,56 @@ cdef class InboundMessages(Messages):
             process = self._names.get(to)
         else:
             to = control[1] if kind is SendSender else control[0]
-            process = self._table.get((<Pid>to).number) if (<Pid>to).odd is None else None
-            if process is None or process.pid != to:
-                process = runtime.local(to)
-        if process is None or not self._allowed(peer, to):
+            process = self._local(<Pid>to)
+        if process is None:
             return 0
-        self._put(process, decode_span(data, size, &end, atoms, process.text, self._limits))
+        if self._runtime.policy is default_policy:
+            if process.rare is None:
+                self._again = control
+                self._to = process
+        elif not self._inbound.allowed(peer, _SEND, to):
+            return 0
+        put_message(process, decode_span(data, size, &end, atoms, process.text, self._limits))
         return 0
+
+    cdef void anew(self) noexcept:
+        self._again = self._to = None
+
+    cdef ProcessCore _local(self, Pid pid):
+        """See :meth:`Runtime.local`."""
+        cdef ProcessCore process = find_process(self._scheduler, pid)
+        return self._runtime.local(pid) if process is None else process
+
+    cdef bint watch(self, object peer, bint begins, object from_, object target, object ref) except -1:
+        """As ``on_monitor`` and ``on_demonitor`` of :class:`Monitors` do, where all is well."""
+        cdef ProcessCore process
+        runtime = self._runtime
+        if runtime.stopped or runtime.policy is not default_policy:
+            return False
+        remote = self._nodes.get(peer.name)
+        if remote is None:
+            return False
+        if begins:
+            if (<Reference>ref).node != remote.name:
+                return False
+            process = self._local(<Pid>target) if type(target) is Pid else self._names.get(target)
+            if process is None:
+                return False
+            runtime.monitors.add_watcher(remote, from_, process, ref, target)
+            return True
+        watchers = remote.watchers
+        watcher = watchers.get(ref)
+        if watcher is not None and watcher.from_ == from_:
+            del watchers[ref]
+            process = watcher.watched
+            if process.watchers is not None:
+                process.watchers.pop(ref, None)
+        return True
 
     cdef bint _allowed(self, object peer, object to) except -1:
         if self._runtime.policy is default_policy:
             return True
         return self._inbound.allowed(peer, _SEND, to)
-
-    cdef int _put(self, ProcessCore process, term) except -1:
-        put_message(process, term)
-        return 0
 
 
 def decode_view(const unsigned char[::1] data, Py_ssize_t offset, tuple atoms, bint text, limits):
