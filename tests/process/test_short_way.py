@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,11 @@ class Side:
 
         try:
             for chunk in chunks:
-                self.connection.receive_data(chunk, on_control)
+                self.runtime.batch_begin()
+                try:
+                    self.connection.receive_data(chunk, on_control)
+                finally:
+                    self.runtime.batch_end()
         except (ProtocolError, TermError) as error:
             told = (type(error), str(error), getattr(error, "offset", None))
         connection = self.connection
@@ -72,7 +77,12 @@ class Side:
             for process in (self.process, self.text)
         ]
         counted = (connection.frames_received, connection.ticks_received, connection.closed)
-        return told, repr(boxes), counted, self.runtime.inbound.denied
+        watchers = [
+            sorted(map(repr, process.watchers or {})) for process in (self.process, self.text)
+        ]
+        remote = self.runtime.nodes.remote(THEM)
+        watched = sorted(map(repr, remote.watchers))
+        return told, repr(boxes), counted, self.runtime.inbound.denied, watchers, watched
 
 
 def stream(side: Side) -> bytes:
@@ -103,6 +113,14 @@ def stream(side: Side) -> bytes:
             frame((37, 8, SENDER, atom.named), term),
             frame((37, 1, SENDER, to), term),
             frame((19, SENDER, to, Reference(THEM, 3, (1, 2, 3)))),
+            frame((19, SENDER, to, Reference(THEM, 3, (1, 2, 3)))),
+            frame((19, SENDER, text, Reference(THEM, 3, (2, 2, 3)))),
+            frame((19, SENDER, atom.named, Reference(THEM, 3, (3, 2, 3)))),
+            frame((20, SENDER, to, Reference(THEM, 3, (1, 2, 3)))),
+            frame((20, SENDER, to, Reference(THEM, 3, (9, 2, 3)))),
+            frame((20, Pid(THEM, 8, 0, 3), text, Reference(THEM, 3, (2, 2, 3)))),
+            frame((22, SENDER, to), term),
+            frame((22, SENDER, to), term),
             frame((23, SENDER, to, b"token"), term),
             frame((22, SENDER, to), encode_payload(bytes(70_000))),
             fragments(to, encode_payload([b"large", bytes(150_000)])),
@@ -179,6 +197,59 @@ async def test_the_same_is_refused(sides: Any) -> None:
         assert found == plain.feed(chunks)
         refused.add(found[0])
     assert len(refused) > 10
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        frame((26, SENDER, Pid(ME, 1, 0, 7)), encode_payload(atom.kill)),
+        frame((26, SENDER, Pid(ME, 1, 0, 7)), encode_payload(atom.normal)),
+        frame((22, SENDER, Pid(ME, 2, 0, 7)), encode_payload(1)),
+        frame((22, SENDER, Pid(ME, 2, 0, 7)), b"\x01"),
+        frame((7, SENDER, Pid(ME, 1, 0, 7), SENDER)),
+        frame((19, SENDER, Pid(ME, 1, 0, 7), Reference(ME, 7, (1, 2, 3)))),
+        frame((19, SENDER, atom.named, Reference(THEM, 3, (1, 2, 3)))),
+        b"\0\0\0\0",
+    ],
+)
+async def test_one_after_the_other_with_something_between(sides: Any, between: bytes) -> None:
+    """What a process is may change in the middle of its messages."""
+    quick, plain = sides()
+    assert quick.process.pid == Pid(ME, 1, 0, 7)
+    same = [frame((22, SENDER, quick.process.pid), encode_payload(n)) for n in range(6)]
+    chunks = [b"".join([*same[:3], between, *same[3:]]), same[0] * 2]
+    assert quick.feed(chunks) == plain.feed(chunks)
+    assert quick.process.alive == plain.process.alive
+
+
+async def test_a_process_that_begins_to_trap_or_to_read_text(sides: Any) -> None:
+    quick, plain = sides()
+    one = frame((22, SENDER, quick.process.pid), encode_payload(b"one"))
+    found = []
+    for side in (quick, plain):
+        seen = [side.feed([one * 2])]
+        side.process.text = True
+        seen.append(side.feed([one * 2]))
+        side.runtime.policy = deny(Action.SEND)
+        seen.append(side.feed([one * 2]))
+        found.append(seen)
+    assert found[0] == found[1]
+    assert quick.process.mailbox.messages() == [b"one", b"one", "one", "one"]
+    assert quick.runtime.inbound.denied == 2
+
+
+async def test_nobody_is_kept_when_a_read_is_done(sides: Any) -> None:
+    quick, _ = sides()
+    process = quick.runtime.spawn(None)
+    one = frame((22, SENDER, process.pid), encode_payload(b"one"))
+    quick.feed([one * 3])
+    box = process.mailbox
+    before = sys.getrefcount(box)
+    quick.feed([one * 3])
+    assert sys.getrefcount(box) == before
+    process.runtime.deaths.end(process, atom.normal)
+    del process
+    assert sys.getrefcount(box) == 2
 
 
 async def test_policy_is_asked_before_the_payload_is_read(sides: Any) -> None:
