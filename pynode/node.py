@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
 
 from pynode.behaviours import gen
-from pynode.behaviours.words import GEN_CAST, NORMAL
+from pynode.behaviours.words import GEN_CALL, GEN_CAST, NORMAL
 from pynode.client_words import ClientWords
 from pynode.config import (
     NO_NAME,
@@ -31,7 +31,7 @@ from pynode.config import (
     has_long_host,
     nameless_host,
 )
-from pynode.errors import ConfigError, NodeDown
+from pynode.errors import CallExit, ConfigError, NodeDown
 from pynode.options import check_options
 from pynode.policy import Policy, default_policy
 from pynode.process._core import send_here
@@ -675,6 +675,14 @@ class Node(ClientWords, SpawnWords):
         text: bool = False,
     ) -> Any:
         """Call a GenServer on any node, and return its reply; see :func:`gen.call`."""
+        quick = self._quick
+        if quick is not None and type(server) is Pid:  # as gen.call() does it, with less between
+            try:
+                waiting = quick.call_as_whoever(GEN_CALL, server, request, timeout, text)
+                if waiting is not None:
+                    return await waiting
+            except CallExit as error:
+                raise gen.failed_call(error, server, request, timeout) from None
         return await gen.call(self.actor(), server, request, timeout, text=text)
 
     def cast(self, server: ServerRef, request: Any) -> None:

@@ -172,10 +172,14 @@ async def call(
                 return await waiting
         return await request(process, GEN_CALL, dest, term, timeout, text=text)
     except CallExit as error:
-        if type(dest) is Pid:
-            error = as_gen_has_it(error, dest, dest)
-        called = (GEN_SERVER, CALL, [dest, term, milliseconds(timeout)])
-        raise call_exit(error.reason, called) from None
+        raise failed_call(error, dest, term, timeout) from None
+
+
+def failed_call(error: CallExit, dest: ServerRef, term: Any, timeout: float | None) -> CallExit:
+    """Return what a call that has failed with ``error`` raises."""
+    if type(dest) is Pid:
+        error = as_gen_has_it(error, dest, dest)
+    return call_exit(error.reason, (GEN_SERVER, CALL, [dest, term, milliseconds(timeout)]))
 
 
 async def statem_call(

@@ -39,6 +39,8 @@ cdef class Gather:
     cdef readonly Py_ssize_t messages
     # Who is to be told, :class:`pynode.net.link.Link`; None: nobody may send here.
     cdef public object link
+    # The owner is to be told when so much is here.
+    cdef public Py_ssize_t bound
     # Of the connection.
     cdef public unsigned long long flags
 

@@ -65,7 +65,7 @@ class Outbox:
         "_of_sender",
         "_ready",
         "_shut",
-        "_waiting_bytes",
+        "waiting_bytes",
         "gather",
     )
 
@@ -73,7 +73,8 @@ class Outbox:
         """``headers``: frames have a distribution header, else pass-through."""
         self._headers = headers
         self._fragments = fragments
-        self._waiting_bytes = 0  # beside what is gathered
+        #: Bytes that wait beside what is gathered.
+        self.waiting_bytes = 0
         #: Where small frames are joined.  The compiled one takes messages itself while it is not
         #: ``shut``: in the middle of a large message, its sender's have to wait for it.
         self.gather: Any = _Gather() if Gather is None else Gather()
@@ -90,7 +91,7 @@ class Outbox:
     def queued_bytes(self) -> int:
         """Bytes not yet given out, framing included."""
         used: int = self.gather.used
-        return self._waiting_bytes + used
+        return self.waiting_bytes + used
 
     def shut(self, flag: bool) -> None:
         """Say whether the owner wants every signal to come by :meth:`put`."""
@@ -110,7 +111,7 @@ class Outbox:
             sequence = self._of_sender.get(sender)
             if sequence is not None:
                 sequence.backlog.append((control, payload))
-                self._waiting_bytes += self._wire_bytes(control, payload)
+                self.waiting_bytes += self._wire_bytes(control, payload)
                 return
         if not self._headers:
             self._put_passing(control, payload)
@@ -121,7 +122,7 @@ class Outbox:
         else:
             size = len(control) + len(payload)
             if size > FRAGMENT_BYTES and self._fragments:
-                self._waiting_bytes += sequence_bytes(len(control), len(payload))
+                self.waiting_bytes += sequence_bytes(len(control), len(payload))
                 self._begin(sender, control, payload)
                 return
             if size > _LONGEST - 3:
@@ -132,37 +133,30 @@ class Outbox:
                 self.gather.add(payload)
                 self._bound()
             else:
-                self._seal()
-                self._waiting_bytes += size + 7
+                self.seal()
+                self.waiting_bytes += size + 7
                 self._ready.append((head, payload))
-
-    def take_small(self) -> bytes:
-        """Return all that waits, if it is nothing but small frames; else, and if not, nothing."""
-        if self._waiting_bytes or not self.gather.used:
-            return b""
-        joined: bytes = self.gather.take()
-        return joined
 
     def take(self, max_bytes: int) -> list[Buffer]:
         """Return pieces of whole frames, in order: at least one frame if any waits.
 
         No further frame is begun once ``max_bytes`` are reached.
         """
-        if not self._waiting_bytes:  # nothing but small frames
+        if not self.waiting_bytes:  # nothing but small frames
             return [self.gather.take()] if self.gather.used else []
         pieces: list[Buffer] = []
         size = 0
         while size < max_bytes:
             before = size
             if not self._ready:
-                self._seal()
+                self.seal()
             if self._ready:
                 size += self._take_ready(pieces)
             if self._active and size < max_bytes:
                 size += self._take_fragment(pieces)
             if size == before and not self._active:
                 break
-        self._waiting_bytes -= size
+        self.waiting_bytes -= size
         return pieces
 
     def clear(self) -> None:
@@ -171,25 +165,25 @@ class Outbox:
         self._active.clear()
         self._of_sender.clear()
         self.gather.clear()
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         self._reshut()
 
     # ------------------------------------------------------------------ in
 
     def _bound(self) -> None:
         if self.gather.used >= GATHER_BYTES:
-            self._seal()
+            self.seal()
 
-    def _seal(self) -> None:
+    def seal(self) -> None:
         """Join what was gathered, so that something else can come behind it."""
         gather = self.gather
         if gather.used:
-            self._waiting_bytes += gather.used
+            self.waiting_bytes += gather.used
             self._ready.append(gather.take())
 
     def _begin(self, sender: Pid, control: bytes, payload: bytes) -> None:
         """Put a sequence behind everything that its sender has sent before."""
-        self._seal()
+        self.seal()
         self._number += 1
         sequence = OutSequence(sender, self._number, control, payload)
         self._of_sender[sender] = sequence
@@ -208,8 +202,8 @@ class Outbox:
             self.gather.add(head + b"\x83" + payload)
             self._bound()
         else:
-            self._seal()
-            self._waiting_bytes += 4 + size
+            self.seal()
+            self.waiting_bytes += 4 + size
             self._ready.append((head + b"\x83", payload))
 
     def _wire_bytes(self, control: bytes, payload: bytes | None) -> int:
@@ -251,7 +245,7 @@ class Outbox:
         del self._of_sender[sender]
         while backlog:
             control, payload = backlog.popleft()
-            self._waiting_bytes -= self._wire_bytes(control, payload)
+            self.waiting_bytes -= self._wire_bytes(control, payload)
             self.put(sender, control, payload)
             following = self._of_sender.get(sender)
             if following is not None:

@@ -55,7 +55,6 @@ class Link:
         "_bytes_out_at_tick",
         "_control",
         "_drained",
-        "_flush_scheduled",
         "_hard_limit",
         "_high_water",
         "_low_water",
@@ -66,6 +65,7 @@ class Link:
         "busy",
         "channel",
         "connection",
+        "flush_scheduled",
         "gather",
         "paused",
         "peer",
@@ -91,7 +91,8 @@ class Link:
         self._high_water = limits.peer_high_water_bytes
         self._low_water = limits.peer_low_water_bytes
         self._hard_limit = limits.peer_queue_bytes
-        self._flush_scheduled = False
+        #: It is among the links that the net is going to flush.
+        self.flush_scheduled = False
         self._silent_ticks = 0
         # The handshake's bytes are none of the peer's: counting begins here.
         channel.bytes_in = channel.bytes_out = 0
@@ -106,6 +107,7 @@ class Link:
         if Gather is not None and peer.flags & Flag.SEND_SENDER:
             gather.link = self
             gather.flags = int(peer.flags)
+            gather.bound = GATHER_BYTES
             self.gather = gather
         channel.receiver = self
 
@@ -182,8 +184,8 @@ class Link:
         if connection.queued_bytes >= GATHER_BYTES:
             self.write()
             return self._pressed()
-        if not self._flush_scheduled:
-            self.schedule_flush()
+        if not self.flush_scheduled:
+            self._net.flush_soon(self)
         return _CLEAR
 
     def _check_room(self, payload: bytes | None) -> None:
@@ -202,15 +204,16 @@ class Link:
 
     def schedule_flush(self) -> None:
         """Write at the end of this turn what waits."""
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._net.flush_soon(self)
+        self._net.flush_soon(self)
 
     def _pressed(self) -> Pressure:
         if self.queued_bytes <= self._high_water:
+            if self._blocked:
+                self._bound()
             return _CLEAR
         if not self.busy:
             self.busy = True
+            self._outbox.shut(True)  # each signal is looked at by submit()
             telemetry = self._net.telemetry
             if telemetry.hooks:
                 telemetry.emit("peer_busy", node=self.peer.name, queued_bytes=self.queued_bytes)
@@ -219,15 +222,16 @@ class Link:
     def write(self) -> None:
         """Move signals to the channel while the kernel takes them, a turn's worth at most."""
         channel, connection = self.channel, self.connection
-        if not channel.blocked and not channel.closed:
-            small = self._outbox.take_small()
-            if small:
-                if self._nap.napping:
+        outbox = self._outbox
+        if not channel.blocked and not channel.closed and not outbox.waiting_bytes:
+            gather = outbox.gather  # nothing but small frames, as in most turns
+            if gather.used:
+                if self._nap.timer is not None:
                     self._nap.end()
-                channel.write_one(small)
+                channel.write_one(gather.take())
                 if channel.blocked:
                     self._note_blocked()
-                return
+            return
         if self._nap.napping and connection.queued_bytes:
             self._nap.end()
         while connection.queued_bytes and not channel.blocked and not channel.closed:
@@ -235,19 +239,34 @@ class Link:
         self._note_blocked()
 
     def _note_blocked(self) -> None:
-        """While the kernel takes no more, each signal is looked at by :meth:`submit`."""
         if self._blocked != self.channel.blocked:
             self._blocked = self.channel.blocked
-            self.connection.outbox.shut(self._blocked)
+            self._bound()
+
+    def _bound(self) -> None:
+        """Say how much the compiled way out may gather before it calls :meth:`full`.
+
+        While the kernel takes no more, that is no more than up to the high water.
+        """
+        gather = self.gather
+        if gather is None:
+            return
+        bound = GATHER_BYTES
+        if self._blocked:
+            others = self.queued_bytes - gather.used
+            bound = max(0, min(bound, self._high_water + 1 - others))
+        gather.bound = bound
 
     def full(self) -> Pressure:
-        """Write what the compiled way out has gathered: a turn's worth."""
+        """Write what the compiled way out has gathered, a turn's worth; or put it aside."""
         self.write()
+        if self._blocked:
+            self._outbox.seal()
         return self._pressed()
 
     def flush(self) -> None:
         """Write what has gathered, and tell those who wait for it."""
-        self._flush_scheduled = False
+        self.flush_scheduled = False
         if self.gather is not None:
             self.gather.scheduled = False
         self.write()
@@ -264,6 +283,7 @@ class Link:
         queued = self.queued_bytes
         if self.busy and queued <= self._low_water:
             self.busy = False
+            self._outbox.shut(self.channel.closed)
             net = self._net
             if net.telemetry.hooks:
                 net.telemetry.emit("peer_drained", node=self.peer.name)

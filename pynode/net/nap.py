@@ -37,11 +37,12 @@ LEAST_FRAMES: Final = 8
 class Nap:
     """The naps of one channel's reader."""
 
-    __slots__ = ("_begun", "_bytes_out", "_channel", "_frames", "_timer")
+    __slots__ = ("_begun", "_bytes_out", "_channel", "_frames", "timer")
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._timer: asyncio.TimerHandle | None = None
+        #: Runs during a nap; else None.
+        self.timer: asyncio.TimerHandle | None = None
         #: Frames since ``_begun``, when the channel had written so much.
         self._frames = 0
         self._begun = 0.0
@@ -50,12 +51,12 @@ class Nap:
     @property
     def napping(self) -> bool:
         """Whether the kernel is to wake us for much only."""
-        return self._timer is not None
+        return self.timer is not None
 
     def read(self, frames: int) -> None:
         """Count the frames of a read, and what was written in answer; begin to nap if many came."""
         self._frames += frames
-        if self._frames < FLOOD_FRAMES or self._timer is not None:
+        if self._frames < FLOOD_FRAMES or self.timer is not None:
             return
         channel = self._channel
         now = channel.loop.time()
@@ -65,11 +66,11 @@ class Nap:
         self._bytes_out = channel.bytes_out
         self._frames = 0
         if soon and quiet and channel.reading and self._wake_at(WAKE_BYTES):
-            self._timer = channel.loop.call_later(NAP_SECONDS, self._over)
+            self.timer = channel.loop.call_later(NAP_SECONDS, self._over)
 
     def end(self) -> None:
         """Be woken for every byte again."""
-        timer, self._timer = self._timer, None
+        timer, self.timer = self.timer, None
         if timer is not None:
             timer.cancel()
             if not self._channel.closed:
@@ -86,8 +87,8 @@ class Nap:
         finally:
             if self._frames < LEAST_FRAMES or not channel.reading:
                 self.end()
-            elif self._timer is not None:  # nothing was written meanwhile
-                self._timer = channel.loop.call_later(NAP_SECONDS, self._over)
+            elif self.timer is not None:  # nothing was written meanwhile
+                self.timer = channel.loop.call_later(NAP_SECONDS, self._over)
             self._frames = 0
 
     def _wake_at(self, count: int) -> bool:

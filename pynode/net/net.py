@@ -408,6 +408,9 @@ class Net:
 
     def flush_soon(self, link: Link) -> None:
         """Have ``link`` flushed at the end of the read that is being handled, or of the turn."""
+        if link.flush_scheduled:
+            return
+        link.flush_scheduled = True
         self._unwritten.append(link)
         if not self.gathering and not self._flush_armed:
             self._flush_armed = True

@@ -55,7 +55,6 @@ cdef int _load() except -1:
 
 
 cdef enum:
-    GATHER_BYTES = 64 * 1024
     # What has become of a wait.
     PENDING = 0
     DECIDED = 1
@@ -526,7 +525,7 @@ cdef class OutboundMessages:
     cdef object _router
     cdef object _scheduler
     cdef object _loop
-    cdef object _hurry
+    cdef object _outbound
     cdef TimerHeap _timers
     cdef dict _aliases
     cdef dict _former
@@ -543,7 +542,7 @@ cdef class OutboundMessages:
         self._router = router
         self._scheduler = runtime.scheduler
         self._loop = runtime.loop
-        self._hurry = router.outbound.hurry
+        self._outbound = router.outbound
         self._timers = runtime.timers
         self._aliases = runtime.aliases
         self._former = runtime.former
@@ -554,18 +553,18 @@ cdef class OutboundMessages:
 
     cdef Gather _open(self, node):
         cdef Gather gather = self._gathers.get(node)
-        if gather is None or gather.shut or self._busy:
+        if gather is None or gather.shut or (self._busy and node in self._busy):
             return None
         return gather
 
     cdef int _written(self, Gather gather, process, node) except -1:
         """Something was put there that has to be sent."""
-        if gather.used >= GATHER_BYTES:
+        if gather.used >= gather.bound:
             if gather.link.full() and process is not None:
                 self._router.hold(process, node)
         elif not gather.scheduled:
             gather.scheduled = True
-            gather.link.schedule_flush()
+            self._outbound.flush_soon(gather.link)
         return 0
 
     # ------------------------------------------------------------------ messages
@@ -606,7 +605,7 @@ cdef class OutboundMessages:
             self._router.signal(process, node, kind(process.pid, dest), payload)
         return True
 
-    def actor(self):
+    cpdef actor(self):
         """Return who acts here: the current process, or the main one; None: ask the runtime."""
         cdef PyObject* found = NULL
         runtime = self._runtime
@@ -670,7 +669,12 @@ cdef class OutboundMessages:
 
     # ------------------------------------------------------------------ calls
 
-    def call(self, process, label, target, term, timeout, bint text):
+    def call_as_whoever(self, label, target, term, timeout, bint text):
+        """As :meth:`call`, of whoever acts here."""
+        process = self.actor()
+        return None if process is None else self.call(process, label, target, term, timeout, text)
+
+    cpdef call(self, process, label, target, term, timeout, bint text):
         """Send the request ``{label, From, term}``, and return what to await for the reply.
 
         ``target`` is a pid or ``(name, node)``.  Raises PeerBusy.  None: nothing was done, the
@@ -724,7 +728,8 @@ cdef class OutboundMessages:
         if type(task) is _ProcessTask:
             waiting._waiter = _Waiter(self._scheduler)
         slot._waiters = [waiting]
-        self._hurry()
+        if not self._outbound.gathering:
+            self._outbound.hurry()
         if timeout is not None:
             waiting._timer = self._timers.start(seconds, slot._timed_out, ())
         return waiting
@@ -743,8 +748,11 @@ cdef class OutboundMessages:
     cdef int _note(self, process, node, CallSlot slot) except -1:
         """Put ``slot`` where reply, DOWN, the end of the process and of the link look for it."""
         ref = slot.ref
+        extra = process.rare
+        if extra is None:
+            extra = process.extra
         self._aliases[ref] = slot
-        (<dict>process.extra.calls)[ref] = slot
+        (<dict>extra.calls)[ref] = slot
         monitors = process.monitors
         if monitors is None:
             monitors = process.monitors = {}

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -411,6 +411,40 @@ async def test_a_busy_peer_holds_the_caller_and_then_refuses(py_node: Any) -> No
         assert await task == 20_000_000
         assert await second == 1
         await pair.clean(before)
+
+
+async def test_small_messages_press_as_large_ones_do(py_node: Any) -> None:
+    limits = Limits(
+        peer_high_water_bytes=200_000, peer_low_water_bytes=50_000, peer_queue_bytes=400_000
+    )
+    async with two(py_node, limits=limits) as pair:
+        node, other = pair.node, pair.other
+        other.net.pause_reading(node.name)
+        sent = 0
+
+        def flood(until: Callable[[], object]) -> None:
+            nonlocal sent
+            while not until():
+                node.send(pair.server, (sent, b"x" * 1000))
+                sent += 1
+
+        while not node.main.held_by:
+            enough = sent + 50
+            flood(lambda: node.main.held_by or sent == enough)  # noqa: B023
+            await asyncio.sleep(0)
+        assert 200_000 < node.net.queued_bytes(other.name) < 202_000
+        with pytest.raises(PeerBusy):
+            flood(lambda: False)
+        assert 398_000 < node.net.queued_bytes(other.name) < 402_000
+        with pytest.raises(PeerBusy):
+            node.cast(pair.server, b"x" * 3000)
+        with pytest.raises(PeerBusy):
+            await node.call(pair.server, b"x" * 3000)
+        other.net.resume_reading(node.name)
+        await node.drain(other.name)
+        assert not node.main.held_by
+        heard = await node.call(pair.server, atom.heard, timeout=None)
+        assert [message[0] for message in heard[:-1]] == list(range(sent))
 
 
 async def test_calls_leave_no_object_behind(py_node: Any) -> None:

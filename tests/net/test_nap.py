@@ -233,7 +233,7 @@ async def test_a_frame_in_parts_across_a_nap(make_net: MakeNet) -> None:
 async def test_our_close_in_a_nap(make_net: MakeNet) -> None:
     flooded = await Flooded.begin(make_net)
     await flooded.asleep()
-    timer = flooded.link._nap._timer
+    timer = flooded.link._nap.timer
     assert flooded.net.disconnect(PEER)
     assert not flooded.napping
     assert timer is not None
