@@ -425,13 +425,23 @@ class ChildError(PynodeError):
 
 
 class FunctionClause(PynodeError):
-    """A callback has no clause for ``request``; ends the server as ``function_clause`` does."""
+    """A callback has no clause for ``request``; ends the server as ``function_clause`` does.
 
-    def __init__(self, request: Any = None) -> None:
+    ``callback`` is ``(module, name, arity)``, in Erlang's words, where there is no such callback
+    at all; else None.
+    """
+
+    def __init__(
+        self, request: Any = None, *, callback: tuple[Any, Any, int] | None = None
+    ) -> None:
         super().__init__(request)
         self.request: Final = request
+        self.callback: Final = callback
 
     def __str__(self) -> str:
+        if self.callback is not None:
+            module, name, _ = self.callback
+            return f"{module} defines no {name}, and there was {shown(self.request)!r} for it"
         return f"no clause for {shown(self.request)!r}"
 
 

@@ -90,7 +90,7 @@ class GenEventHandler:
 
     def handle_call(self, request: Any) -> Any:
         """Return the answer to ``GenEvent.call``."""
-        raise FunctionClause(request)
+        raise FunctionClause(request, callback=(self._module, Atom("handle_call"), 2))
 
     def handle_info(self, message: Any) -> Any:
         """Take any other message of the manager."""

@@ -72,6 +72,9 @@ __all__ = ["GenServer"]
 
 _log = logging.getLogger("pynode.process")
 _NOTHING: Final = object()
+_HANDLE_CALL: Final = Atom("handle_call")
+_HANDLE_CAST: Final = Atom("handle_cast")
+_HANDLE_CONTINUE: Final = Atom("handle_continue")
 _CALLBACKS: Final = (
     "init",
     "handle_call",
@@ -132,11 +135,11 @@ class GenServer:
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
         """Answer a call: return the reply, or NO_REPLY and ``caller.reply(x)`` later."""
-        raise FunctionClause(request)
+        raise FunctionClause(request, callback=(self._module, _HANDLE_CALL, 3))
 
     def handle_cast(self, request: Any) -> Any:
         """Take a cast."""
-        raise FunctionClause(request)
+        raise FunctionClause(request, callback=(self._module, _HANDLE_CAST, 2))
 
     def handle_info(self, message: Any) -> Any:
         """Take any other message; this one logs it as unexpected."""
@@ -149,7 +152,7 @@ class GenServer:
 
     def handle_continue(self, term: Any) -> Any:
         """Take what :meth:`continue_with` was given."""
-        raise FunctionClause(term)
+        raise FunctionClause(term, callback=(self._module, _HANDLE_CONTINUE, 2))
 
     def terminate(self, reason: Any) -> Any:
         """Run before the end: after Stop, Exit or a crash in a callback, after ``stop``.

@@ -77,6 +77,19 @@ _OWN_MODULES: Final = (
 )
 
 
+def _beyond(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the program's first frame on, None where it has none.
+
+    For what this package says of itself: that frames lead there is no news.
+    """
+    while traceback is not None and _module_of(traceback).startswith(_WAY_IN):
+        traceback = traceback.tb_next
+    return traceback
+
+
+_WAY_IN: Final = (*_OWN_MODULES, "pynode.process.", "asyncio.")
+
+
 def _atom(text: str) -> Any:
     try:
         return Atom(text[-255:])
@@ -91,6 +104,8 @@ def crash_reason(error: BaseException) -> Any:
         return _checked(reason, error)
     trace = stack(error.__traceback__)
     if isinstance(error, FunctionClause):
+        if error.callback is not None:
+            trace = [(*error.callback, []), *stack(_beyond(error.__traceback__))]
         return (FUNCTION_CLAUSE, trace)
     return ((PYTHON_ERROR, _atom(type(error).__name__), _text(error)), trace)
 
@@ -172,6 +187,8 @@ def _shown_traceback(error: BaseException) -> Any:
 
     None for an exit that no code of the program's raised: one that was asked for from outside.
     """
+    if isinstance(error, FunctionClause) and error.callback is not None:
+        return type(error), error, _beyond(error.__traceback__)
     traceback = error.__traceback__
     while traceback is not None and _is_own(traceback):
         traceback = traceback.tb_next

@@ -17,6 +17,9 @@ from pynode.terms import Atom
 
 __all__ = ["Exports", "Exposed", "Resolver", "functions_of"]
 
+_ERROR_INFO = Atom("error_info")
+_CAUSE = Atom("cause")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -117,6 +120,31 @@ class Resolver:
         if found is None and self.otherwise is not None:
             return self.otherwise(module, function, arity)
         return found
+
+    def other_arities(self, module: Any, function: Any) -> str:
+        """Return with how many arguments ``module:function`` is here, in words; "" if it is not.
+
+        For what has been asked for with another number of them.
+        """
+        key = module, function
+        known = {each[2] for each in (*self._table, *self._built_in) if each[:2] == key}
+        words = [str(number) for number in sorted(known)]
+        if key in self._any_arity:
+            words.append(f"{self._any_arity[key][0]} or more")
+        if not words:
+            return ""
+        counts = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        return f"it is here with {counts} argument{'' if words == ['1'] else 's'}"
+
+    def undef(self, module: Any, function: Any, args: list[Any]) -> tuple[Any, str]:
+        """Return the stack of the error ``undef`` for a call, and what there is instead, or "".
+
+        ``[{Module, Function, Args, [{error_info, #{cause => Text}}]}]``, without the last where
+        nothing has the name.
+        """
+        text = self.other_arities(module, function)
+        info = [(_ERROR_INFO, {_CAUSE: text.encode()})] if text else []
+        return [(module, function, args, info)], text
 
     def exported(self) -> list[tuple[Atom, Atom, int]]:
         """Return every function that other nodes may run; with any number of arguments: the least.

@@ -23,6 +23,7 @@ from pynode.errors import CallExit, FrameError, NoConnection
 from pynode.policy import Action
 from pynode.process.calls import CallSlot
 from pynode.process.monitors import Monitor
+from pynode.process.record_limit import RecordLimit
 from pynode.process.spawn_options import LINKED, MONITORED, SpawnOptions, wanted
 from pynode.process.spawned import Spawned, Target, meant_by
 from pynode.process.task import Waiter
@@ -108,10 +109,12 @@ _TOLD: Final = {True: ("yes", "error_only"), False: ("yes", "success_only")}
 class Spawning:
     """Spawn requests of peers, and to peers."""
 
-    __slots__ = ("_runtime", "count")
+    __slots__ = ("_runtime", "count", "records")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        #: For the records of what peers have asked for and what failed.
+        self.records = RecordLimit()
         #: Live processes that peers have asked for.
         self.count = 0
 

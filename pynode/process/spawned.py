@@ -160,10 +160,15 @@ class Spawned:
 
     async def _run(self, process: Process) -> None:
         module, function, args, ancestors, reason = self._target
+        hint = ""
         if reason is None and self._exposed is None:
-            reason = (UNDEF, [(module, function, args, [])])
+            trace, hint = process.runtime.resolver.undef(module, function, args)
+            reason = (UNDEF, trace)
         if reason is not None or self._exposed is None:
-            _log.error("%r crashed in %s: %r", process, self.__qualname__, shown(reason))
+            if _is_logged(process):
+                text = f"; {hint}" if hint else ""
+                what = self.__qualname__
+                _log.error("%r crashed in %s: %r%s", process, what, shown(reason), text)
             _end(process, reason, report=True)
             return
         try:
@@ -180,7 +185,7 @@ class Spawned:
             reason = copy_term(error.reason)
         except EncodeError:  # what it ends with is not what it said: that has to be told
             reason, logged = reason_of(error), True
-        if logged:
+        if logged and not is_clean(reason) and _is_logged(process):
             log_crash(process, error, reason, self)
         _end(process, reason, report=logged and not is_clean(reason))
 
@@ -188,8 +193,14 @@ class Spawned:
         if not process.alive:
             raise error
         reason = _reason_of_remote(error) if isinstance(error, RemoteError) else reason_of(error)
-        log_crash(process, error, reason, self)
+        if _is_logged(process):
+            log_crash(process, error, reason, self)
         _end(process, reason, report=True)
+
+
+def _is_logged(process: Process) -> bool:
+    """Whether one more record is written: peers cause as many as they like."""
+    return process.runtime.spawning.records.admits(_log, "processes that other nodes have spawned")
 
 
 def _trimmed(error: Exception) -> Exception:

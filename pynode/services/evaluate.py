@@ -8,17 +8,20 @@ Source: erpc.erl, ``execute_call``; rpc.erl, ``execute_call``.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pynode.errors import CallExit, EncodeError, Exit, RemoteError
 from pynode.process.reasons import crash_reason
-from pynode.process.spawned import Target, call_exposed, meant_by
+from pynode.process.spawned import Target, call_exposed, meant_by, name_of_mfa
 from pynode.terms import Atom, atom, copy_term
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
 
 __all__ = ["ERROR", "EXIT", "RETURN", "THROW", "Outcome", "applied", "evaluate"]
+
+_log = logging.getLogger("pynode.process")
 
 RETURN: Final = atom("return")
 THROW: Final = atom.throw
@@ -64,7 +67,11 @@ async def evaluate(process: Process, module: Any, function: Any, args: Any) -> O
     module, function, args = called
     exposed = process.runtime.resolver.entry(module, function, len(args))
     if exposed is None or module == _ERPC:  # a call in a call, which policy would not see
-        return Outcome(ERROR, atom.undef, [(module, function, args, [])])
+        stack, hint = process.runtime.resolver.undef(module, function, args)
+        if hint and process.runtime.spawning.records.admits(_log, "calls of other nodes"):
+            what = name_of_mfa(module, function, len(args))
+            _log.warning("%r was to call %s, which is not here: %s", process, what, hint)
+        return Outcome(ERROR, atom.undef, stack)
     try:
         value = await call_exposed(process, exposed, args)
         return Outcome(RETURN, copy_term(value))

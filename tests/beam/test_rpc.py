@@ -588,3 +588,30 @@ async def test_rex_takes_no_harm(beam: Any, node: Any) -> None:
         receive {rex, Got} -> Got after 5000 -> none end.
     """
     assert await er.aeval(plain, N=node.name) == 17
+
+
+async def test_another_number_of_arguments_is_told(beam: Any, py_node: Any) -> None:
+    """In the place that Erlang's errors have for it; every way to call takes it."""
+    ex = beam()
+    async with py_node() as node:
+        node.expose("m", lambda one: one, name="f")
+        await node.connect(ex.name)
+        text = b"it is here with 1 argument"
+        trace = [(atom.m, atom.f, [1, 2], [(atom.error_info, {atom.cause: text})])]
+        given = {"n": node.name}
+        assert await ex.aeval(":rpc.call(n, :m, :f, [1, 2])", **given) == (
+            atom.badrpc,
+            (atom("EXIT"), (atom.undef, trace)),
+        )
+        found = await ex.aeval(
+            "try do :erpc.call(n, :m, :f, [1, 2]) rescue e -> {e.original} end",
+            **given,
+        )
+        assert found[0] == (atom.exception, atom.undef, trace)
+        found = await ex.aeval(
+            "{_, ref} = :erlang.spawn_monitor(n, :m, :f, [1, 2]);"
+            " receive do {:DOWN, ^ref, _, _, why} -> {why, Exception.format_exit(why)} end",
+            **given,
+        )
+        assert found[0] == (atom.undef, trace)
+        assert b":m.f(1, 2)" in found[1]

@@ -86,6 +86,36 @@ async def test_an_unknown_call_ends_the_server_as_function_clause_does(
     assert [r.levelname for r in caplog.records if r.name == "pynode.process"] == ["ERROR"]
 
 
+async def test_a_callback_that_is_not_there_is_named(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the report, in the exception and in the reason; without the frames of this package."""
+
+    class Bare(GenServer):
+        pass
+
+    class Threaded(GenServer, blocking=True, module="Threaded"):
+        pass
+
+    server: type[GenServer]
+    for server, module in ((Bare, atom.Bare), (Threaded, atom.Threaded)):
+        pid = await start(runtime, server)
+        with pytest.raises(CallExit) as caught:
+            await gen.call(runtime.main, pid, (atom.get, 1))
+        assert caught.value.reason == (atom.function_clause, [(module, atom.handle_call, 3, [])])
+        text = f"{module} defines no handle_call, and there was (atom.get, 1) for it"
+        record = next(r for r in caplog.records if r.levelname == "ERROR")
+        assert record.exc_info is not None
+        assert str(record.exc_info[1]) == text
+        assert record.exc_info[2] is None
+        caplog.clear()
+        pid = await start(runtime, server)
+        gen.cast(runtime.main, pid, 1)
+        reason = await reason_of_death(runtime, pid)
+        assert reason == (atom.function_clause, [(module, atom.handle_cast, 2, [])])
+        caplog.clear()
+
+
 async def test_the_defaults_refuse_casts_and_log_messages(
     runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,7 +14,7 @@ from pynode.config import Limits
 from pynode.dist import control as c
 from pynode.errors import Exit, RemoteError
 from pynode.policy import ALLOW, Action, Decision, Deny
-from pynode.process import Runtime
+from pynode.process import Runtime, record_limit
 from pynode.process.blocking import Threads
 from pynode.process.current import self_
 from pynode.process.resolver import Exports, Resolver, functions_of
@@ -408,3 +408,50 @@ async def test_what_stands_for_a_name_is_shortened_in_the_log(
     nil = await reason(runtime, out, (None, True, 0), [])
     assert nil == (atom.undef, [(None, True, [], [])])
     assert "crashed in nil:true/0" in caplog.records[-1].getMessage()
+
+
+async def test_another_number_of_arguments_is_told(
+    runtime: Runtime, out: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def f(*args: Any) -> None:
+        pass
+
+    info = Atom("error_info")
+    cause = Atom("cause")
+    for arity, asked, text in (
+        (1, 0, "it is here with 1 argument"),
+        (2, 1, "it is here with 2 arguments"),
+        ((0, 2), 1, "it is here with 0 or 2 arguments"),
+        ((4, 0, 2), 1, "it is here with 0, 2 or 4 arguments"),
+    ):
+        runtime.resolver.withdraw("m")
+        runtime.resolver.expose(f, module="m", arity=arity)
+        args = list(range(asked))
+        found = await reason(runtime, out, (M, F, asked), args)
+        assert found == (Atom("undef"), [(M, F, args, [(info, {cause: text.encode()})])])
+        assert caplog.records[-1].getMessage().endswith(f"; {text}")
+    runtime.resolver.expose(lambda a, b, *c: None, module="m", name="g")
+    assert runtime.resolver.other_arities(M, Atom("g")) == "it is here with 2 or more arguments"
+    assert runtime.resolver.other_arities(M, Atom("h")) == ""
+    assert runtime.resolver.undef(M, Atom("h"), [1]) == ([(M, Atom("h"), [1], [])], "")
+
+
+async def test_records_of_failed_spawns_are_limited(
+    runtime: Runtime,
+    out: Recorder,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(record_limit, "monotonic", lambda: now)
+    runtime.resolver.expose(lambda: 1 / 0, module="m", name="f")
+    for _ in range(30):
+        await reason(runtime, out, (M, F, 0), [])
+        await reason(runtime, out, (M, Atom("nothing"), 0), [])
+    assert len(caplog.records) == record_limit.MOST
+    caplog.clear()
+    now += record_limit.PERIOD
+    await reason(runtime, out, (M, F, 0), [])
+    told, crash = (record.getMessage() for record in caplog.records)
+    assert told.startswith(f"{60 - record_limit.MOST} more records of processes that other nodes")
+    assert "crashed in m:" in crash
