@@ -95,6 +95,25 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #endif
+
+    /* Ask for huge pages where much fresh memory is going to be written to: of the time that it
+       takes to copy 64 MiB, most goes by in the faults of 16,384 small ones. */
+    static inline void pynode_in_huge_pages(const void *start, Py_ssize_t size) {
+    #ifdef MADV_HUGEPAGE
+        const uintptr_t page = (uintptr_t)2 << 20;
+        if (size >= (Py_ssize_t)(2 * page)) {
+            uintptr_t from = ((uintptr_t)start + page - 1) & ~(page - 1);
+            uintptr_t to = ((uintptr_t)start + (uintptr_t)size) & ~(page - 1);
+            (void)madvise((void *)from, to - from, MADV_HUGEPAGE);  /* a wish */
+        }
+    #else
+        (void)start;
+        (void)size;
+    #endif
+    }
 
     static inline uint32_t pynode_get32(const unsigned char *at) {
         return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
@@ -217,6 +236,7 @@ cdef extern from *:
     bint equal "pynode_equal"(const char*, const unsigned char*, Py_ssize_t) nogil
     void copy_short "pynode_copy"(unsigned char*, const char*, Py_ssize_t) nogil
     bint compact_int "pynode_compact"(PyObject*, long long*) nogil
+    void in_huge_pages "pynode_in_huge_pages"(const void*, Py_ssize_t) noexcept nogil
     uint32_t get32 "pynode_get32"(const unsigned char*) nogil
     uint64_t get64 "pynode_get64"(const unsigned char*) nogil
     double get_double "pynode_get_double"(const unsigned char*) nogil
@@ -239,6 +259,8 @@ cdef enum:
     _MANY = 64
     # Room that is made at most for a number of pairs that is only said.
     _BELIEVED = 4096
+    # Binaries from this size on have memory of their own from the system.
+    _LARGE_BYTES = 4 << 20
     # What writing ends with.
     _DONE = 0
     _CARE = 1
@@ -539,7 +561,12 @@ cdef object _binary(Reader* r, Py_ssize_t pos):
             return PyUnicode_DecodeUTF8(start, size, NULL)
         except UnicodeDecodeError:
             pass
-    return PyBytes_FromStringAndSize(start, size)
+    if size < _LARGE_BYTES:
+        return PyBytes_FromStringAndSize(start, size)
+    found = PyBytes_FromStringAndSize(NULL, size)
+    in_huge_pages(PyBytes_AS_STRING(found), size)
+    memcpy(PyBytes_AS_STRING(found), start, size)
+    return found
 
 
 cdef object _string(Reader* r, Py_ssize_t pos):
@@ -1037,6 +1064,7 @@ cdef int _grow(Writer* w, Py_ssize_t more) except -1:
         w.block = block
     w.bytes_ = <unsigned char*>PyBytes_AS_STRING_(block)
     w.room = room
+    in_huge_pages(w.bytes_ + w.used, room - w.used)
     return 0
 
 
