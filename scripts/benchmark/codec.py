@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import marshal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgpack  # a reference, not a dependency
@@ -16,7 +18,7 @@ from pynode.terms import Pid, atom
 from pynode.testing import Beam
 from scripts.benchmark.rows import MICRO, Row, Scale
 
-__all__ = ["measure"]
+__all__ = ["growth", "measure"]
 
 
 class Corpus(NamedTuple):
@@ -90,6 +92,39 @@ def measure(scale: Scale, beam: Beam) -> list[Row]:
             rows += _against_others(corpus, scale)
         rows += _against_rivals(corpus, scale)
     return rows
+
+
+def growth(scale: Scale) -> Row:
+    """Return the row of how much more one of many items takes to decode than one of few.
+
+    Beside msgpack's: memory that the system gives anew, a page at a time, and the collector's
+    looks at it have their price for both, most of the growth; ours is what is beyond.
+    """
+    row = Row("decode: growth to 100,000 items", "msgpack's", "times", 1.2, 1.5)
+    unpack = partial(msgpack.unpackb, use_list=False)
+    for _ in range(scale.rounds):
+        other = _grown(msgpack.packb, unpack, 1, scale)
+        row.add(_grown(etf.encode, etf.decode, atom.item, scale), other)
+    return row
+
+
+def _grown(
+    encode: Callable[[Any], Any], decode: Callable[[Any], Any], mark: Any, scale: Scale
+) -> float:
+    """Return the time of one item of many by that of one of few, which are done more often."""
+    spent = []
+    for size, loops in ((1000, 100), (100_000, 1)):
+        size = scale.of(size, 20)
+        encoded = encode([(mark, number, b"text") for number in range(size)])
+        gc.collect()
+        best = float("inf")
+        for _ in range(_PORTIONS):
+            begun = time.process_time()
+            for _ in range(loops):
+                decode(encoded)
+            best = min(best, time.process_time() - begun)
+        spent.append(best / loops / size)
+    return spent[1] / spent[0]
 
 
 def _against_msgpack(corpus: Corpus, scale: Scale) -> list[Row]:

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from pynode import Node, Process, atom, etf, send
+from pynode import Node, Process, atom, send
 from pynode.terms import Pid
 from pynode.testing import Beam
+from scripts.benchmark import codec
 from scripts.benchmark.memory import resident, server_bytes
 from scripts.benchmark.messages import Sink
 from scripts.benchmark.rows import MICRO, Row, Scale
@@ -157,7 +158,7 @@ async def _ring(node: Node, size: int, rounds: int) -> float:
 
 async def growth(scale: Scale, node: Node) -> list[Row]:
     """Return, per row, the time of one item among many against that among few."""
-    rows = []
+    rows = [codec.growth(scale)]
     for name, timed, sizes in _GROWTH:
         few, middle, many = (scale.of(size, 20) for size in sizes)
         row = Row(f"{name}: one of {sizes[2]:,}", f"one of {sizes[0]:,}", "us", 1.2, 2.0)
@@ -176,13 +177,6 @@ async def _each(
     times = max(1, min(20, most // size))
     gc.collect()
     return sum([await timed(node, size) for _ in range(times)]) / times / size * MICRO
-
-
-async def _decode(node: Node, size: int) -> float:
-    encoded = etf.encode([(atom.item, number, b"text") for number in range(size)])
-    begun = time.perf_counter()
-    etf.decode(encoded)
-    return time.perf_counter() - begun
 
 
 async def _fan(node: Node, size: int) -> float:
@@ -242,7 +236,6 @@ async def _names(node: Node, size: int) -> float:
 
 
 _GROWTH: Final[list[tuple[str, Callable[[Node, int], Awaitable[float]], tuple[int, int, int]]]] = [
-    ("decode", _decode, (1000, 10_000, 100_000)),
     ("fan-out", _fan, (100, 1000, 10_000)),
     ("mailbox, oldest first", _mailbox, (100, 1000, 10_000)),
     ("local names", _registry, (100, 1000, 10_000)),
