@@ -89,37 +89,36 @@ cdef class TaskCore:
 
 
 cdef class ProcessCore:
-    cdef readonly object runtime
+    # First what each turn looks at: the places in memory that it touches are most of its cost.
     cdef SchedulerCore _scheduler
+    cdef public bint alive
+    cdef public bint ready
+    cdef bint _runnable
+    cdef bint _waits
+    cdef object _coro
+    cdef Receive _receive
     cdef public object pid
+    cdef public Mailbox mailbox
+    cdef public object rare
+    cdef TaskCore _task
+    cdef object _receivers
     cdef public object body
-    cdef object _begin
-    cdef tuple _args
     # Own, or None: then a copy of ``_base``, which others may share, serves.
     cdef object _context
+    cdef object _match
+    cdef public object held_by
+    cdef bint _kept
+    cdef public bint trap_exit
+    cdef public bint text
+    cdef object _begin
+    cdef tuple _args
     cdef object _base
     cdef public object group_leader
     cdef public object name
     cdef public object exit_reason
-    cdef public Mailbox mailbox
     cdef public object links
     cdef public object monitors
     cdef public object watchers
-    cdef public object held_by
-    cdef public object rare
-    cdef object _coro
-    cdef TaskCore _task
-    # What the coroutine waits on, if it is a receive of its own process.
-    cdef Receive _receive
-    cdef object _match
-    cdef object _receivers
-    cdef public bint alive
-    cdef public bint trap_exit
-    cdef public bint text
-    cdef public bint ready
-    cdef bint _runnable
-    cdef bint _waits
-    cdef bint _kept
     cdef object __weakref__
 
     cdef int open_context(self) except -1

@@ -116,8 +116,22 @@ cdef extern from *:
         if (type->tp_as_async != NULL)
             type->tp_as_async->am_send = (sendfunc)function;
     }
+
+    static void pynode_set_traverse(PyTypeObject *type, void *function) {
+        type->tp_traverse = (traverseproc)function;
+    }
+
+    /* A class in Python finds these by name, at each use, though it only inherits them. */
+    static void pynode_lend_slots(PyTypeObject *type, PyTypeObject *base) {
+        if (type->tp_as_async != NULL && base->tp_as_async != NULL) {
+            type->tp_as_async->am_aiter = base->tp_as_async->am_aiter;
+            type->tp_as_async->am_anext = base->tp_as_async->am_anext;
+        }
+    }
     """
     double monotonic "pynode_now"() noexcept
+    void set_traverse "pynode_set_traverse"(PyTypeObject*, void*) noexcept
+    void lend_slots "pynode_lend_slots"(PyTypeObject*, PyTypeObject*) noexcept
     PyObject* raised "pynode_raised"() noexcept
     bint same_variables "pynode_same_variables"(object, object) noexcept
     bint has_weakrefs "pynode_has_weakrefs"(object) noexcept
@@ -164,6 +178,7 @@ def bind(*, process=None, task=None, future=None):
     global _Process, _Task, _Future
     if process is not None:
         _Process = process
+        lend_slots(<PyTypeObject*>_Process, <PyTypeObject*>ProcessCore)
     if task is not None:
         _Task = task
     if future is not None:
@@ -779,7 +794,7 @@ cdef class TaskCore:
 
     cdef int _wait_for_future(self, object future) except -1:
         future._asyncio_future_blocking = False
-        runtime = self.process.runtime
+        runtime = self.process._scheduler._runtime
         if future.get_loop() is not runtime.loop:
             self._throw = RuntimeError(f"{future!r} belongs to another event loop")
             self.c_make_runnable()
@@ -848,7 +863,6 @@ cdef class ProcessCore:
         self._runnable = True
 
     def __init__(self, runtime, pid, body, tuple args not None, context, group_leader):
-        self.runtime = runtime
         self._scheduler = runtime.scheduler
         self.pid = pid
         if body is not None:
@@ -865,6 +879,11 @@ cdef class ProcessCore:
     def __dealloc__(self):
         if self._receive is not None:
             self._receive._in = NULL
+
+    @property
+    def runtime(self):
+        """The runtime it lives in."""
+        return self._scheduler._runtime
 
     @property
     def begin(self):
@@ -950,6 +969,44 @@ cdef class ProcessCore:
         cdef Receive receive = Receive.__new__(Receive)
         receive._process = self
         return receive
+
+
+# Collections are most of what 100,000 processes cost: what cannot be part of a cycle (pids, atoms,
+# the mailbox, None) is not visited, for each is a place in memory of its own to look at.
+
+cdef extern from "Python.h":
+    ctypedef int (*visitproc)(PyObject*, void*) noexcept
+
+
+cdef int _traverse(PyObject* process, visitproc visit, void* into) noexcept:
+    cdef int found = visit(<PyObject*>(<ProcessCore>process)._scheduler, into)
+    cdef PyObject* referents[14]
+    cdef PyObject* referent
+    if found:
+        return found
+    referents[0] = <PyObject*>(<ProcessCore>process)._coro
+    referents[1] = <PyObject*>(<ProcessCore>process)._match
+    referents[2] = <PyObject*>(<ProcessCore>process)._task
+    referents[3] = <PyObject*>(<ProcessCore>process)._receivers
+    referents[4] = <PyObject*>(<ProcessCore>process)._context
+    referents[5] = <PyObject*>(<ProcessCore>process)._base
+    referents[6] = <PyObject*>(<ProcessCore>process).body
+    referents[7] = <PyObject*>(<ProcessCore>process).rare
+    referents[8] = <PyObject*>(<ProcessCore>process).links
+    referents[9] = <PyObject*>(<ProcessCore>process).monitors
+    referents[10] = <PyObject*>(<ProcessCore>process).watchers
+    referents[11] = <PyObject*>(<ProcessCore>process)._begin
+    referents[12] = <PyObject*>(<ProcessCore>process)._args
+    referents[13] = <PyObject*>(<ProcessCore>process).exit_reason
+    for referent in referents:
+        if referent != NULL and referent != <PyObject*>None:
+            found = visit(referent, into)
+            if found:
+                return found
+    return 0
+
+
+set_traverse(<PyTypeObject*>ProcessCore, <void*>_traverse)
 
 
 # --------------------------------------------------------------------------- the scheduler
@@ -1259,7 +1316,8 @@ cdef class SchedulerCore:
                     task.c_make_runnable()
                 elif Py_REFCNT(task) == 2 and task._plain():
                     process._task = None
-                    task._reset()
+                    task.process = None  # the rest is as in a new one
+                    task._coro = None
                     self._spare = task
             else:
                 task._wait_for(value)
@@ -1329,7 +1387,7 @@ cdef int put_message(ProcessCore process, object message) except -1:
     extra = process.rare
     if extra is not None:
         calls = extra.calls
-        if calls and process.runtime._is_reply(calls, message):
+        if calls and process._scheduler._runtime._is_reply(calls, message):
             return 0
     mailbox = process.mailbox
     if mailbox is None:
@@ -1411,7 +1469,7 @@ def send_here(runtime, dest, message):
     if type(dest) is not Pid:
         return False
     process = _running()
-    if process is None or (runtime is not None and process.runtime is not runtime):
+    if process is None or (runtime is not None and process._scheduler._runtime is not runtime):
         if runtime is None:
             return False
         scheduler = runtime.scheduler
@@ -1479,12 +1537,11 @@ def spawn_function(runtime, body, tuple args not None):
         runtime._last_id = number
         pid = make_pid(<Atom>node, number, runtime._serial, runtime.creation)
     parent = _running()
-    if parent is not None and parent.runtime is runtime:
+    if parent is not None and parent._scheduler._runtime is runtime:
         leader = parent.group_leader
     else:
         leader = runtime._inherited_leader(pid)
     process = ProcessCore.__new__(_Process)
-    process.runtime = runtime
     process._scheduler = scheduler
     process.pid = pid
     process._begin = body
