@@ -21,6 +21,7 @@ from libc.stdlib cimport free, malloc
 from pynode.terms._compiled cimport Pid, Reference, make_pid
 from pynode.terms._compiled cimport Atom
 
+import sys
 from asyncio import CancelledError, current_task
 from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
@@ -471,7 +472,7 @@ cdef class Waiter:
         task = self._task
         if task is None:
             return self._future.__await__()
-        if not task.process.alive:
+        if not task.process._alive:
             return _as_zombie(self, task)
         return self
 
@@ -619,7 +620,7 @@ cdef class Receive:
             raise RuntimeError("a receive is made by a process")
         scheduler = process._scheduler
         if self._state == NEW:
-            if process.held_by is not None or not process.alive:
+            if not process._alive or _held(process):
                 return self._other_way(
                     process._receive_other(self._match, self._timeout, self._text), result
                 )
@@ -637,13 +638,12 @@ cdef class Receive:
             raise TimeoutError("no such message")
         if (
             self._timeout is None
-            and process.alive
+            and process._alive
             and process._receive is None
-            and process._receivers is None
-            and scheduler.current is process
-            and process._task is not None
-            and process._task.stepping
-            and _current_task(scheduler.loop) is process._task
+            and scheduler._stepped is not None
+            and scheduler._stepped.process is process
+            and (process._more is None or process._more.receivers is None)
+            and _current_task(scheduler.loop) is scheduler._stepped
         ):
             return self._wait(result)
         return self._other_way(
@@ -690,7 +690,7 @@ cdef class Receive:
                     self.seen = len(mailbox.saved)
                 if message is not _NOTHING:
                     return self._done(message, result)
-            if not process.alive:
+            if not process._alive:
                 raise ProcessDead(process.pid, process.exit_reason)
         except BaseException:
             self._leave()
@@ -850,16 +850,21 @@ cdef class TaskCore:
 # --------------------------------------------------------------------------- the process
 
 
+@cython.freelist(64)
+cdef class More:
+    """What few processes have."""
+
+
 @cython.no_gc_clear
 cdef class ProcessCore:
-    """What the runtime's C needs of a process.
+    """What the runtime's C needs of a process, in two lines of a processor's cache.
 
     Never cleared by the garbage collector, which has enough others in each cycle to clear: a
     :class:`Receive` counts on being told before the process goes.
     """
 
     def __cinit__(self):
-        self.alive = True
+        self._alive = True
         self._runnable = True
 
     def __init__(self, runtime, pid, body, tuple args not None, context, group_leader):
@@ -868,17 +873,121 @@ cdef class ProcessCore:
         if body is not None:
             if hasattr(body, "message"):
                 self.body = body
-                self._begin = body.start
-            else:
-                self._begin = body
-            if args:
-                self._args = args
-        self._base = context
+                body = body.start
+            self._begins = True
+            self._match = (body, args) if args else body
+        self._context = context
         self.group_leader = group_leader
 
     def __dealloc__(self):
         if self._receive is not None:
             self._receive._in = NULL
+
+    @property
+    def alive(self):
+        """False from the moment it has ended."""
+        return self._alive != 0
+
+    @alive.setter
+    def alive(self, bint value):
+        self._alive = value
+
+    @property
+    def ready(self):
+        """It waits for a turn."""
+        return self._ready != 0
+
+    @ready.setter
+    def ready(self, bint value):
+        self._ready = value
+
+    @property
+    def trap_exit(self):
+        """Exit signals arrive as messages."""
+        return self._trap_exit != 0
+
+    @trap_exit.setter
+    def trap_exit(self, bint value):
+        self._trap_exit = value
+
+    @property
+    def text(self):
+        """Messages are decoded with ``text=True``."""
+        return self._text != 0
+
+    @text.setter
+    def text(self, bint value):
+        self._text = value
+
+    @property
+    def name(self):
+        """The name it is registered under."""
+        return None if self._more is None else self._more.name
+
+    @name.setter
+    def name(self, value):
+        if value is not None or self._more is not None:
+            _more(self).name = value
+
+    @property
+    def exit_reason(self):
+        """What it ended with."""
+        return None if self._more is None else self._more.exit_reason
+
+    @exit_reason.setter
+    def exit_reason(self, value):
+        if value is not None or self._more is not None:
+            _more(self).exit_reason = value
+
+    @property
+    def links(self):
+        """Its links."""
+        return None if self._more is None else self._more.links
+
+    @links.setter
+    def links(self, value):
+        if value is not None or self._more is not None:
+            _more(self).links = value
+
+    @property
+    def monitors(self):
+        """What it watches."""
+        return None if self._more is None else self._more.monitors
+
+    @monitors.setter
+    def monitors(self, value):
+        if value is not None or self._more is not None:
+            _more(self).monitors = value
+
+    @property
+    def watchers(self):
+        """Who watches it."""
+        return None if self._more is None else self._more.watchers
+
+    @watchers.setter
+    def watchers(self, value):
+        if value is not None or self._more is not None:
+            _more(self).watchers = value
+
+    @property
+    def held_by(self):
+        """The busy nodes that hold it."""
+        return None if self._more is None else self._more.held_by
+
+    @held_by.setter
+    def held_by(self, value):
+        if value is not None or self._more is not None:
+            _more(self).held_by = value
+
+    @property
+    def rare(self):
+        """What few processes have."""
+        return None if self._more is None else self._more.rare
+
+    @rare.setter
+    def rare(self, value):
+        if value is not None or self._more is not None:
+            _more(self).rare = value
 
     @property
     def runtime(self):
@@ -888,47 +997,51 @@ cdef class ProcessCore:
     @property
     def begin(self):
         """What the first turn calls with the process, and further arguments."""
-        return None if self._begin is None else (self._begin, self._args or ())
-
-    @begin.setter
-    def begin(self, value):
-        self._begin, self._args = (None, None) if value is None else value
+        if not self._begins:
+            return None
+        return self._match if type(self._match) is tuple else (self._match, ())
 
     @property
     def task(self):
         """The coroutine under way, as asyncio would have it."""
-        return self._task if self._coro is None else self.bind_task()
+        cdef TaskCore task = self._scheduler._stepped
+        if task is not None and task.process is self:
+            return task
+        if self._more is not None and self._more.task is not None:
+            return self._more.task
+        if self._coro is None:
+            return None
+        task = TaskCore.__new__(_Task)
+        task.process = self
+        task._coro = self._coro
+        _more(self).task = task
+        return task
 
     @task.setter
     def task(self, TaskCore task):
-        self._task = task
         self._coro = None if task is None else task._coro
-
-    cdef TaskCore bind_task(self):
-        task = self._task
-        if task is None:
-            task = TaskCore.__new__(_Task)
-            task.process = self
-            task._coro = self._coro
-            self._task = task
-        return task
+        if task is not None or self._more is not None:
+            _more(self).task = task
 
     @property
     def receivers(self):
         """The receives that wait, who came first first; or None."""
+        others = None if self._more is None else self._more.receivers
         if self._receive is None:
-            return None if self._receivers is None else list(self._receivers)
-        return [self._receive, *(self._receivers or ())]
+            return None if others is None else list(others)
+        return [self._receive, *(others or ())]
 
     def _add_receiver(self, receiver):
-        if self._receivers is None:
-            self._receivers = []
-        self._receivers.append(receiver)
+        cdef More more = _more(self)
+        if more.receivers is None:
+            more.receivers = []
+        more.receivers.append(receiver)
 
     def _remove_receiver(self, receiver):
-        self._receivers.remove(receiver)
-        if not self._receivers:
-            self._receivers = None
+        cdef More more = _more(self)
+        more.receivers.remove(receiver)
+        if not more.receivers:
+            more.receivers = None
 
     @property
     def context(self):
@@ -937,21 +1050,14 @@ cdef class ProcessCore:
 
     def own_context(self):
         """Return the context, with this process as the current one in it."""
-        self.open_context()
+        if not self._owned:
+            _own(self)
         self._kept = True
         return self._context
 
-    cdef int open_context(self) except -1:
-        if self._context is not None:
-            return 0
-        context = PyContext_Copy(self._base)
-        PyContext_Enter(context)
-        try:
-            PyContextVar_Set(_CURRENT, self)
-        finally:
-            PyContext_Exit(context)
-        self._context = context
-        return 0
+    def __sizeof__(self):
+        size = object.__sizeof__(self)
+        return size if self._more is None else size + sys.getsizeof(self._more)
 
     def receive(self, match=None, *, timeout=None, bint text=False):
         """Return the first message that ``match`` accepts, waiting for it."""
@@ -971,6 +1077,29 @@ cdef class ProcessCore:
         return receive
 
 
+cdef More _more(ProcessCore process):
+    if process._more is None:
+        process._more = More.__new__(More)
+    return process._more
+
+
+cdef inline bint _held(ProcessCore process):
+    return process._more is not None and process._more.held_by is not None
+
+
+cdef int _own(ProcessCore process) except -1:
+    """Give the process a context of its own, in which it is the current one."""
+    context = PyContext_Copy(process._context)
+    PyContext_Enter(context)
+    try:
+        PyContextVar_Set(_CURRENT, process)
+    finally:
+        PyContext_Exit(context)
+    process._context = context
+    process._owned = True
+    return 0
+
+
 # Collections are most of what 100,000 processes cost: what cannot be part of a cycle (pids, atoms,
 # the mailbox, None) is not visited, for each is a place in memory of its own to look at.
 
@@ -980,24 +1109,15 @@ cdef extern from "Python.h":
 
 cdef int _traverse(PyObject* process, visitproc visit, void* into) noexcept:
     cdef int found = visit(<PyObject*>(<ProcessCore>process)._scheduler, into)
-    cdef PyObject* referents[14]
+    cdef PyObject* referents[5]
     cdef PyObject* referent
     if found:
         return found
     referents[0] = <PyObject*>(<ProcessCore>process)._coro
     referents[1] = <PyObject*>(<ProcessCore>process)._match
-    referents[2] = <PyObject*>(<ProcessCore>process)._task
-    referents[3] = <PyObject*>(<ProcessCore>process)._receivers
-    referents[4] = <PyObject*>(<ProcessCore>process)._context
-    referents[5] = <PyObject*>(<ProcessCore>process)._base
-    referents[6] = <PyObject*>(<ProcessCore>process).body
-    referents[7] = <PyObject*>(<ProcessCore>process).rare
-    referents[8] = <PyObject*>(<ProcessCore>process).links
-    referents[9] = <PyObject*>(<ProcessCore>process).monitors
-    referents[10] = <PyObject*>(<ProcessCore>process).watchers
-    referents[11] = <PyObject*>(<ProcessCore>process)._begin
-    referents[12] = <PyObject*>(<ProcessCore>process)._args
-    referents[13] = <PyObject*>(<ProcessCore>process).exit_reason
+    referents[2] = <PyObject*>(<ProcessCore>process)._context
+    referents[3] = <PyObject*>(<ProcessCore>process).body
+    referents[4] = <PyObject*>(<ProcessCore>process)._more
     for referent in referents:
         if referent != NULL and referent != <PyObject*>None:
             found = visit(referent, into)
@@ -1043,9 +1163,9 @@ cdef class SchedulerCore:
         self.make_ready(process)
 
     cdef int make_ready(self, ProcessCore process) except -1:
-        if process.ready:
+        if process._ready:
             return 0
-        process.ready = True
+        process._ready = True
         self._ready.append(process)
         if not self._armed and not self.running and not self.batching:
             self._arm()
@@ -1105,7 +1225,7 @@ cdef class SchedulerCore:
                 elif self._next >= 1024 and 2 * self._next > len(queue):
                     del queue[: self._next]
                     self._next = 0
-                process.ready = False
+                process._ready = False
                 self.current = process
                 then = now
                 now = self._run_process(process, now)
@@ -1136,44 +1256,45 @@ cdef class SchedulerCore:
 
     cdef double _run_process(self, ProcessCore process, double now) except -1:
         """Give ``process`` its turn, begun at ``now``; return when it ended."""
-        cdef bint first
         if process._coro is not None:
             if not process._runnable:
                 return now
-        elif not process.alive:
+        elif not process._alive:
             return now
-        if process._context is not None:
-            return self._begin_process(process, now)
+        if process._owned:
+            return self._go_on(process, now)
+        if process._turned:
+            _own(process)
+            return self._go_on(process, now)
         # In its first turn a process has but a loan of a context, if it changes nothing in it.
-        first = not process._kept
-        process._kept = True
-        process.open_context()
-        if not first:
-            process._base = None
-            return self._begin_process(process, now)
+        shared = process._context
+        _own(process)
         before = PyContext_Copy(process._context)
         process._kept = False
         try:
-            now = self._begin_process(process, now)
+            now = self._go_on(process, now)
         finally:
+            process._turned = True
             context = process._context
             if not process._kept and Py_REFCNT(context) == 2 and same_variables(context, before):
-                process._context = None
-            process._kept = True
+                process._context = shared
+                process._owned = False
         return now
 
-    cdef double _begin_process(self, ProcessCore process, double now) except -1:
-        cdef tuple args
+    cdef double _go_on(self, ProcessCore process, double now) except -1:
         if process._coro is not None:
             now = self._step(process, now)
-            if process._coro is not None or not process.alive:
+            if process._coro is not None or not process._alive:
                 return now
-        begin = process._begin
-        if begin is not None:
-            args = process._args
-            process._begin = None
-            process._args = None
-            args = (process,) if args is None else (process, *args)
+        if process._begins:
+            process._begins = False
+            begin = process._match
+            process._match = None
+            if type(begin) is tuple:
+                begin, args = <tuple>begin
+                args = (process, *args)
+            else:
+                args = (process,)
             now = self._call(process, begin, args, now)
             if process.body is None and process._coro is None:
                 self._runtime.deaths.end(process, NORMAL)
@@ -1191,13 +1312,13 @@ cdef class SchedulerCore:
         context = process._context
         message = None
         while left > 0:
-            if process._coro is not None or not process.alive or process.held_by is not None:
+            if process._coro is not None or not process._alive or _held(process):
                 return now
             mailbox = process.mailbox
             if mailbox is None:
                 return now
             if mailbox.all() == 0:
-                if process._receive is None and process._receivers is None:
+                if process.receivers is None:
                     process.mailbox = None  # an idle process is as small as can be
                 return now
             message = mailbox.take_first(process)
@@ -1249,11 +1370,10 @@ cdef class SchedulerCore:
         return now if coro is None else self._begin_task(process, coro, now)
 
     cdef double _begin_task(self, ProcessCore process, object coro, double now) except -1:
-        if not process.alive:  # it ended itself in the callback, and none of this has begun
+        if not process._alive:  # it ended itself in the callback, and none of this has begun
             coro.close()
             return now
         process._coro = coro
-        process._task = None
         return self._step(process, now)
 
     cdef double _step(self, ProcessCore process, double now) except -1:
@@ -1261,15 +1381,15 @@ cdef class SchedulerCore:
         cdef double then = now
         cdef PyObject* result = NULL
         cdef int what
-        cdef TaskCore task = process._task
-        if task is None:
+        cdef TaskCore task = None if process._more is None else process._more.task
+        cdef bint lent = task is None
+        if lent:
             task = self._spare
             self._spare = None
             if task is None:
                 task = TaskCore.__new__(_Task)
             task.process = process
             task._coro = process._coro
-            process._task = task
         process._runnable = False
         process._waits = False
         task._fut_waiter = None
@@ -1284,6 +1404,7 @@ cdef class SchedulerCore:
         loop = self.loop
         context = process._context
         _enter(loop, task)
+        self._stepped = task
         task.stepping = True
         PyContext_Enter(context)
         if error is None:
@@ -1308,18 +1429,24 @@ cdef class SchedulerCore:
             Py_DECREF(value)
         PyContext_Exit(context)
         task.stepping = False
+        self._stepped = None
         _leave(loop, task)
         if what == YIELDED:
             if type(value) is Receive and (<Receive>value)._in == <void*>process:
                 process._waits = True
                 if task._must_cancel or (<Receive>value)._woken:
                     task.c_make_runnable()
-                elif Py_REFCNT(task) == 2 and task._plain():
-                    process._task = None
+                if Py_REFCNT(task) == (1 if lent else 2) and task._plain():
+                    if not lent:
+                        process._more.task = None
                     task.process = None  # the rest is as in a new one
                     task._coro = None
                     self._spare = task
+                elif lent:
+                    _more(process).task = task
             else:
+                if lent:
+                    _more(process).task = task
                 task._wait_for(value)
             now = monotonic()
             if now - then > self.slow:
@@ -1329,7 +1456,8 @@ cdef class SchedulerCore:
         task.result_ = value
         task.error = error
         process._coro = None
-        process._task = None
+        if not lent:
+            process._more.task = None
         if task._callbacks:
             for callback, around in task._callbacks:
                 loop.call_soon(callback, task, context=around)
@@ -1344,7 +1472,7 @@ cdef class SchedulerCore:
         return now
 
     cdef int _ended(self, ProcessCore process, object error, object coro) except -1:
-        if not process.alive:
+        if not process._alive:
             self._runtime.deaths.zombie_ended(process)
             if error is not None and type(error) is not _Cancelled:
                 self._zombie_raised(process, error)
@@ -1382,9 +1510,9 @@ cdef object _caught():
 
 cdef int put_message(ProcessCore process, object message) except -1:
     cdef Mailbox mailbox
-    if not process.alive:
+    if not process._alive:
         return 0
-    extra = process.rare
+    extra = None if process._more is None else process._more.rare
     if extra is not None:
         calls = extra.calls
         if calls and process._scheduler._runtime._is_reply(calls, message):
@@ -1399,8 +1527,8 @@ cdef int put_message(ProcessCore process, object message) except -1:
 cdef int _wake(ProcessCore process) except -1:
     if process._receive is not None:
         process._receive.woken()
-    if process._receivers is not None:
-        for receiver in process._receivers:
+    if process._more is not None and process._more.receivers is not None:
+        for receiver in process._more.receivers:
             (<Receiver>receiver).woken()
     if process._coro is None and process.body is not None:
         process._scheduler.make_ready(process)
@@ -1426,7 +1554,7 @@ def put(runtime, ProcessCore process not None, message):
 
 def tell(runtime, ProcessCore process not None, message):
     """Put ``message``, a term of nobody else's, into the mailbox of a live process."""
-    put_message(process, to_text(message) if process.text else message)
+    put_message(process, to_text(message) if process._text else message)
 
 
 def wake(runtime, ProcessCore process not None):
@@ -1439,13 +1567,13 @@ cdef int _deliver(SchedulerCore scheduler, object dest, object message) except -
     if process is None:
         return False
     message = copied(message, 0)
-    put_message(process, to_text(message) if process.text else message)
+    put_message(process, to_text(message) if process._text else message)
     return True
 
 
 def send_local(ProcessCore process not None, dest, message):
     """Send to the live process of this node that the pid ``dest`` is; False: look closer."""
-    if type(dest) is not Pid or not process.alive:
+    if type(dest) is not Pid or not process._alive:
         return False
     return bool(_deliver(process._scheduler, dest, message))
 
@@ -1473,7 +1601,7 @@ def send_here(runtime, dest, message):
         if runtime is None:
             return False
         scheduler = runtime.scheduler
-    elif not process.alive:
+    elif not process._alive:
         return False
     else:
         scheduler = process._scheduler
@@ -1544,10 +1672,9 @@ def spawn_function(runtime, body, tuple args not None):
     process = ProcessCore.__new__(_Process)
     process._scheduler = scheduler
     process.pid = pid
-    process._begin = body
-    if args:
-        process._args = args
-    process._base = scheduler.snapshot()
+    process._begins = True
+    process._match = (body, args) if args else body
+    process._context = scheduler.snapshot()
     process.group_leader = leader
     scheduler.table[number] = process
     scheduler.make_ready(process)
