@@ -1,5 +1,8 @@
 # The C side of processes: what other compiled modules may look at and call.
 
+from libc.stdint cimport uint32_t
+
+
 cdef class Mailbox:
     cdef void** _items
     cdef Py_ssize_t _room
@@ -130,10 +133,25 @@ cdef class ProcessCore:
     cdef object __weakref__
 
 
+cdef class Table:
+    cdef uint32_t* _keys
+    cdef void** _places
+    cdef Py_ssize_t _mask
+    cdef Py_ssize_t _count
+    # So that it is one of the garbage collector's.
+    cdef object _nothing
+
+    cdef Py_ssize_t _place(self, uint32_t number) noexcept
+    cdef ProcessCore find(self, uint32_t number)
+    cdef int put(self, uint32_t number, ProcessCore process) except -1
+    cdef int _resize(self, Py_ssize_t size) except -1
+    cdef ProcessCore take(self, uint32_t number)
+
+
 cdef class SchedulerCore:
     cdef public object loop
     cdef readonly object _runtime
-    cdef dict table
+    cdef Table table
     cdef unsigned long thread
     cdef list _ready
     cdef Py_ssize_t _next

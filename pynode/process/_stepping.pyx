@@ -16,7 +16,8 @@ coroutine, and the function that chooses the message, if there is one.  So
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free, malloc
 
 from pynode.terms._compiled cimport Pid, Reference, make_pid
 from pynode.terms._compiled cimport Atom
@@ -40,6 +41,7 @@ __all__ = [
     "Receive",
     "Receiver",
     "SchedulerCore",
+    "Table",
     "TaskCore",
     "Waiter",
     "bind",
@@ -1129,6 +1131,161 @@ cdef int _traverse(PyObject* process, visitproc visit, void* into) noexcept:
 set_traverse(<PyTypeObject*>ProcessCore, <void*>_traverse)
 
 
+# --------------------------------------------------------------------------- the table
+
+
+@cython.no_gc_clear
+cdef class Table:
+    """The live processes of a node by their numbers, as a dict of them would have them.
+
+    Open addressing with linear probing; numbers that follow each other leave gaps, or they would
+    be one long search.  A dict's keys, each of them an object, took a good part of each collection.
+    """
+
+    def __cinit__(self):
+        self._mask = 63
+        self._keys = <uint32_t*>calloc(self._mask + 1, sizeof(uint32_t))
+        self._places = <void**>malloc((self._mask + 1) * sizeof(void*))
+        if self._keys == NULL or self._places == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef Py_ssize_t place
+        if self._keys != NULL and self._places != NULL:
+            for place in range(self._mask + 1):
+                if self._keys[place]:
+                    Py_DECREF(<object>self._places[place])
+        free(self._keys)
+        free(self._places)
+
+    cdef Py_ssize_t _place(self, uint32_t number) noexcept:
+        """Where ``number`` is, or the free place where it would be."""
+        cdef Py_ssize_t place = 2 * number & self._mask
+        while self._keys[place] and self._keys[place] != number:
+            place = (place + 1) & self._mask
+        return place
+
+    cdef ProcessCore find(self, uint32_t number):
+        cdef Py_ssize_t place = self._place(number)
+        return <ProcessCore>self._places[place] if number and self._keys[place] else None
+
+    cdef int put(self, uint32_t number, ProcessCore process) except -1:
+        cdef Py_ssize_t place
+        if number == 0:
+            raise ValueError("no process has the number 0")
+        if 2 * (self._count + 1) > self._mask:
+            self._resize(2 * (self._mask + 1))
+        place = self._place(number)
+        Py_INCREF(process)
+        if self._keys[place]:
+            former = <object>self._places[place]
+            self._places[place] = <void*>process
+            Py_DECREF(former)
+        else:
+            self._keys[place] = number
+            self._places[place] = <void*>process
+            self._count += 1
+        return 0
+
+    cdef int _resize(self, Py_ssize_t size) except -1:
+        cdef uint32_t* old_keys = self._keys
+        cdef void** old_places = self._places
+        cdef uint32_t* keys = <uint32_t*>calloc(size, sizeof(uint32_t))
+        cdef void** places = <void**>malloc(size * sizeof(void*))
+        cdef Py_ssize_t place, old, old_size = self._mask + 1
+        if keys == NULL or places == NULL:
+            free(keys)
+            free(places)
+            raise MemoryError
+        self._keys, self._places, self._mask = keys, places, size - 1
+        for old in range(old_size):
+            if old_keys[old]:
+                place = self._place(old_keys[old])
+                keys[place] = old_keys[old]
+                places[place] = old_places[old]
+        free(old_keys)
+        free(old_places)
+        return 0
+
+    cdef ProcessCore take(self, uint32_t number):
+        """Remove and return the process, or None."""
+        cdef Py_ssize_t hole = self._place(number)
+        cdef Py_ssize_t place = hole
+        cdef Py_ssize_t home
+        if number == 0 or not self._keys[hole]:
+            return None
+        process = <ProcessCore>self._places[hole]
+        while True:  # those behind move up, lest a search ends before it has come to them
+            place = (place + 1) & self._mask
+            if not self._keys[place]:
+                break
+            home = 2 * self._keys[place] & self._mask
+            if ((place - home) & self._mask) >= ((place - hole) & self._mask):
+                self._keys[hole] = self._keys[place]
+                self._places[hole] = self._places[place]
+                hole = place
+        self._keys[hole] = 0
+        self._count -= 1
+        Py_DECREF(process)
+        if self._mask > 255 and 16 * self._count < self._mask:
+            self._resize((self._mask + 1) // 4)
+        return process
+
+    # As a dict has them.
+
+    def get(self, number):
+        """Return the process with this number, or None."""
+        return self.find(number) if 0 < number <= 0xFFFFFFFF else None
+
+    def pop(self, number, default=None):
+        """Remove and return the process with this number."""
+        return self.take(number)
+
+    def values(self):
+        """Return all processes, the oldest first."""
+        cdef Py_ssize_t place
+        found = [
+            <ProcessCore>self._places[place]
+            for place in range(self._mask + 1)
+            if self._keys[place]
+        ]
+        found.sort(key=_age)
+        return found
+
+    def __len__(self):
+        return self._count
+
+    def __contains__(self, number):
+        return self.get(number) is not None
+
+    def __setitem__(self, number, ProcessCore process not None):
+        self.put(number, process)
+
+    def __sizeof__(self):
+        return object.__sizeof__(self) + (self._mask + 1) * (sizeof(uint32_t) + sizeof(void*))
+
+
+def _age(ProcessCore process):
+    pid = process.pid
+    return pid.serial, pid.id
+
+
+cdef int _traverse_table(PyObject* table, visitproc visit, void* into) noexcept:
+    cdef Py_ssize_t place
+    cdef int found
+    if (<Table>table)._keys == NULL or (<Table>table)._places == NULL:
+        return 0
+    for place in range((<Table>table)._mask + 1):
+        if (<Table>table)._keys[place]:
+            found = visit(<PyObject*>(<Table>table)._places[place], into)
+            if found:
+                return found
+    return 0
+
+
+set_traverse(<PyTypeObject*>Table, <void*>_traverse_table)
+
+
 # --------------------------------------------------------------------------- the scheduler
 
 
@@ -1536,14 +1693,12 @@ cdef int _wake(ProcessCore process) except -1:
 
 
 cdef ProcessCore find_process(SchedulerCore scheduler, object pid):
-    cdef PyObject* found
     cdef ProcessCore process
     if (<Pid>pid).odd is not None:
         return None
-    found = PyDict_GetItemWithError(scheduler.table, (<Pid>pid).number)
-    if found == NULL:
+    process = scheduler.table.find((<Pid>pid).number)
+    if process is None:
         return None
-    process = <ProcessCore>found
     return process if process.pid is pid or process.pid == pid else None
 
 
@@ -1647,28 +1802,33 @@ cdef enum:
 def spawn_function(runtime, body, tuple args not None):
     """Spawn ``body``, a function, without any option; None: look closer."""
     cdef SchedulerCore scheduler
-    cdef ProcessCore process
+    cdef ProcessCore process, parent
+    cdef Pid pid
     cdef long long number
-    if type(body) is not FunctionType or runtime.stopped:
+    cdef dict facts
+    if type(body) is not FunctionType:
         return None
-    node = runtime.node_name
-    if type(node) is not Atom:
+    facts = runtime.__dict__
+    node = facts["node_name"]
+    if type(node) is not Atom or facts["stopped"]:
         return None
-    scheduler = runtime.scheduler
+    scheduler = facts["scheduler"]
     if PyThread_get_thread_ident() != scheduler.thread:
         return None
-    number = <long long>runtime._last_id + 1
-    if number > MAX_ID or number in scheduler.table:
+    number = <long long>facts["_last_id"] + 1
+    if number > MAX_ID or scheduler.table.find(<uint32_t>number) is not None:
         pid = runtime._new_pid()
-        number = pid.id
     else:
-        runtime._last_id = number
-        pid = make_pid(<Atom>node, number, runtime._serial, runtime.creation)
+        facts["_last_id"] = number
+        pid = make_pid(<Atom>node, <uint32_t>number, facts["_serial"], facts["creation"])
     parent = _running()
-    if parent is not None and parent._scheduler._runtime is runtime:
+    if parent is not None and parent._scheduler is scheduler:
         leader = parent.group_leader
     else:
-        leader = runtime._inherited_leader(pid)
+        leader = facts["default_group_leader"]
+        if leader is None:
+            main = facts["_main"]
+            leader = pid if main is None else (<ProcessCore>main).pid
     process = ProcessCore.__new__(_Process)
     process._scheduler = scheduler
     process.pid = pid
@@ -1676,6 +1836,6 @@ def spawn_function(runtime, body, tuple args not None):
     process._match = (body, args) if args else body
     process._context = scheduler.snapshot()
     process.group_leader = leader
-    scheduler.table[number] = process
+    scheduler.table.put(pid.number, process)
     scheduler.make_ready(process)
     return process

@@ -21,6 +21,7 @@ from pynode.config import Limits
 from pynode.errors import CallExit, NoConnection, NodeDown
 from pynode.policy import Policy, default_policy
 from pynode.process._choice import InboundMessages, OutboundMessages
+from pynode.process._core import stepping
 from pynode.process.blocking import Marshal, Threads
 from pynode.process.calls import CallSlot, ReasonSlot
 from pynode.process.deaths import Deaths
@@ -104,7 +105,7 @@ class Runtime(Signals):
         self.stopped = False
         #: Processes that serve the others, and so outlive them at the stop.
         self.system: set[Process] = set()
-        self._table: dict[int, Process] = {}
+        self._table: dict[int, Process] = {} if stepping is None else stepping.Table()
         self._last_id = 0
         self._serial = 0
         self._last_ref = 0
