@@ -1252,6 +1252,11 @@ cdef class Table:
         found.sort(key=_age)
         return found
 
+    def clear(self):
+        """Forget all processes."""
+        for process in self.values():
+            self.take((<Pid>(<ProcessCore>process).pid).number)
+
     def __len__(self):
         return self._count
 
