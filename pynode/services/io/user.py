@@ -63,6 +63,8 @@ _BUSY: Final = (_ERROR, atom.system_limit)
 _NOT_LATIN1: Final = (_ERROR, (atom.no_translation, UNICODE, LATIN1))
 #: Requests of one batch; requests that wait, of all askers.
 _MOST_REQUESTS: Final = 10_000
+#: Requests that wait, of the askers of one other node.
+_MOST_OF_A_NODE: Final = 2_500
 #: Seconds for which a batch goes on before others have their turn.
 _BATCH_SECONDS: Final = 0.02
 #: Threads that make text at once, however many ask: each slows the node down.
@@ -127,7 +129,9 @@ class User(Service):
         self._erpc = erpc or Erpc(runtime)
         #: Askers whose request waits, with those that wait behind it.
         self._waiting: dict[Pid, _Waiting] = {}
+        #: How many requests wait, and by the node of who has asked.
         self._queued = 0
+        self._queued_of: dict[Atom, int] = {}
         self._threads = Threads(runtime.scheduler, _THREADS)
         self._turn = asyncio.Lock()  # hands itself on in the order in which it was asked for
         self._buffer = ""
@@ -145,9 +149,9 @@ class User(Service):
                 waiting = self._waiting.get(asker)
                 if waiting is None:
                     self._begin(asker, reply_as, request)
-                elif self._has_room():
+                elif self._has_room(asker):
                     waiting.behind.append((reply_as, request))
-                    self._queued += 1
+                    self._count(asker, 1)
                 else:
                     self._answer(asker, reply_as, _BUSY)
             case (atom.DOWN, Reference() as ref, _, Pid() as asker, _):
@@ -156,14 +160,26 @@ class User(Service):
                     self._forget(asker)
                     self.runtime.exit(self.process, waiting.worker, atom.kill)
 
-    def _has_room(self) -> bool:
-        return self._queued + len(self._waiting) < _MOST_REQUESTS
+    def _has_room(self, asker: Pid) -> bool:
+        """Whether one more may wait: of all, and of one node, that others find room beside it."""
+        if self._queued >= _MOST_REQUESTS:
+            return False
+        node = asker.node
+        return node == self.runtime.node_name or self._queued_of.get(node, 0) < _MOST_OF_A_NODE
+
+    def _count(self, asker: Pid, change: int) -> None:
+        self._queued += change
+        count = self._queued_of.get(asker.node, 0) + change
+        if count > 0:
+            self._queued_of[asker.node] = count
+        else:
+            self._queued_of.pop(asker.node, None)
 
     def _begin(self, asker: Pid, reply_as: Any, request: Any) -> None:
         answer = self._carried_out(asker, request)
         if not isinstance(answer, Later):
             self._answer(asker, reply_as, answer)
-        elif not self._has_room():
+        elif not self._has_room(asker):
             self._answer(asker, reply_as, _BUSY)
         else:
             worker = self.runtime.spawn(
@@ -171,6 +187,7 @@ class User(Service):
             )
             monitor = self.runtime.monitor(self.process, asker)
             self._waiting[asker] = _Waiting(worker.pid, monitor)
+            self._count(asker, 1)
 
     def _answer(self, asker: Pid, reply_as: Any, answer: Any) -> None:
         self.send(asker, (atom.io_reply, reply_as, answer))
@@ -192,7 +209,7 @@ class User(Service):
             self._answer(asker, reply_as, await self._finished(begun))
             while waiting.behind:
                 reply_as, request = waiting.behind.popleft()
-                self._queued -= 1
+                self._count(asker, -1)
                 answer = self._carried_out(asker, request)
                 if isinstance(answer, Later):
                     answer = await self._finished(answer)
@@ -210,7 +227,7 @@ class User(Service):
 
     def _forget(self, asker: Pid) -> None:
         waiting = self._waiting.pop(asker)
-        self._queued -= len(waiting.behind)
+        self._count(asker, -1 - len(waiting.behind))
         if self.process.alive:
             self.runtime.demonitor(self.process, waiting.monitor, flush=True)
 

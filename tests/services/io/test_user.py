@@ -477,6 +477,37 @@ async def test_too_many_waiting_requests_are_refused(
     assert await console.told(ref=2) == b"b\n"
 
 
+async def test_requests_of_one_node_leave_room_for_others(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pynode.services.io.user._MOST_OF_A_NODE", 3)
+    user = console.user
+    line = (atom.get_line, atom.unicode, b"")
+    answers: list[tuple[Pid, Any, Any]] = []
+    monkeypatch.setattr(
+        user, "_answer", lambda asker, ref, answer: answers.append((asker, ref, answer))
+    )
+    greedy, other = atom("greedy@host"), atom("other@host")
+    for number in range(3):  # several processes of it, and several requests of one
+        user.info((atom.io_request, Pid(greedy, 1 + number % 2, 0, 1), number, line))
+    for number in (1, 3):
+        user.info((atom.io_request, Pid(greedy, number, 0, 1), atom.late, line))
+    busy = (atom.error, atom.system_limit)
+    late = [(Pid(greedy, number, 0, 1), atom.late, busy) for number in (1, 3)]
+    assert answers == late
+    for number in range(3):
+        user.info((atom.io_request, Pid(other, 1, 0, 1), number, line))
+    for number in range(5):  # this node's own have no such limit
+        user.info((atom.io_request, console.runtime.main.pid, number, line))
+    assert answers == late
+    assert user._queued_of == {greedy: 3, other: 3, console.runtime.node_name: 5}
+    # They were told to be gone: nobody is connected.
+    await eventually(lambda: user._queued_of == {console.runtime.node_name: 5})
+    console.stdin.type(b"\n" * 10)
+    await eventually(lambda: user._queued_of == {})
+    assert user._queued == 0
+
+
 async def test_a_stop_does_not_wait_for_input() -> None:
     made = Runtime(ME, 7)
     console = Console(made)
