@@ -57,6 +57,7 @@ class Telemetry:
         "connections_failed",
         "connections_up",
         "frames_in",
+        "frames_out",
         "hooks",
         "messages_in",
         "messages_out",
@@ -78,6 +79,9 @@ class Telemetry:
         self.bytes_out = 0
         #: Frames that came, ticks excluded; a fragment is a frame.
         self.frames_in = 0
+        #: Frames for what was taken from the runtime, those that still wait among them; of a
+        #: large message, the fragments that were begun.
+        self.frames_out = 0
         self.ticks_in = 0
         self.ticks_out = 0
         #: Signals handed to the runtime, and taken from it.

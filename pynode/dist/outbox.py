@@ -65,6 +65,7 @@ class Outbox:
         "_of_sender",
         "_ready",
         "_shut",
+        "more_frames",
         "waiting_bytes",
         "gather",
     )
@@ -73,6 +74,8 @@ class Outbox:
         """``headers``: frames have a distribution header, else pass-through."""
         self._headers = headers
         self._fragments = fragments
+        #: How many more frames than signals there are: of large ones, the fragments.
+        self.more_frames = 0
         #: Bytes that wait beside what is gathered.
         self.waiting_bytes = 0
         #: Where small frames are joined.  The compiled one takes messages itself while it is not
@@ -185,6 +188,7 @@ class Outbox:
         """Put a sequence behind everything that its sender has sent before."""
         self.seal()
         self._number += 1
+        self.more_frames -= 1
         sequence = OutSequence(sender, self._number, control, payload)
         self._of_sender[sender] = sequence
         self._reshut()
@@ -229,6 +233,7 @@ class Outbox:
 
     def _take_fragment(self, pieces: list[Buffer]) -> int:
         sequence = self._active.popleft()
+        self.more_frames += 1
         head, part = sequence.next_fragment()
         pieces.append(head)
         if part:

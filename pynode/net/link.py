@@ -352,12 +352,14 @@ class Link:
     def counters(self) -> dict[str, Any]:
         """Return what this link has counted, by the names of :class:`Telemetry`."""
         connection, channel = self.connection, self.channel
+        messages_out = self.signals_out + (0 if self.gather is None else self.gather.messages)
         return {
             "bytes_in": channel.bytes_in,
             "bytes_out": channel.bytes_out,
             "frames_in": connection.frames_received,
+            "frames_out": messages_out + self._outbox.more_frames,
             "messages_in": self.signals_in + connection.messages_received,
-            "messages_out": self.signals_out + (0 if self.gather is None else self.gather.messages),
+            "messages_out": messages_out,
             "ticks_in": connection.ticks_received,
             "ticks_out": self.ticks_out,
         }

@@ -633,7 +633,13 @@ class Net:
             return
         peer.address = channel.peer_address()
         self._tell_refusals()
-        link = Link(self, channel, local, peer)
+        try:
+            link = Link(self, channel, local, peer)
+        except Exception as problem:  # whoever waits must not wait for ever
+            channel.close()
+            error = ConnectError(str(peer.name), f"the connection could not be set up: {problem!r}")
+            self._attempt_failed(attempt, error)
+            raise
         if self.nameless:
             self._take_name_of_ours(local, link)
         entry.attempt = None

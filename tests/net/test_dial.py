@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,9 @@ from pynode.errors import (
     NotAllowed,
     PortClosed,
 )
-from pynode.net import EpmdServer, Net
+from pynode.net import EpmdServer, Net, net as net_module
 from pynode.net.channel import connect_socket
+from pynode.net.link import Link
 from pynode.testing.epmd import free_port
 
 from .conftest import MakeNet
@@ -456,3 +458,36 @@ async def test_a_cookie_for_each_peer(make_net: MakeNet) -> None:
     one.disconnect("other@localhost")
     await recorder(other).until_down("one@localhost")
     assert type(await failure(other, "one@localhost")) is CookieError
+
+
+async def test_a_fault_of_our_own_keeps_nobody_waiting(
+    make_net: MakeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is raised while a link is made reaches the loop's handler, and whoever waits."""
+    net, other = await make_net("me@localhost"), await make_net(PEER)
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: told.append(str(context.get("exception")))
+    )
+
+    class Faulty(Link):
+        def __init__(self, net: Net, *args: Any) -> None:
+            if net.config.name == failing:
+                raise RuntimeError("a fault")
+            super().__init__(net, *args)
+
+    monkeypatch.setattr(net_module, "Link", Faulty)
+    failing = "me@localhost"
+    assert "could not be set up: RuntimeError('a fault')" in str(await failure(net))
+    assert told == ["a fault"]
+    send(net, PEER, b"lost")  # one that a signal has asked for
+    await recorder(net).until_down(PEER)
+    failing = PEER  # at the other end: an attempt that is lost
+    other_side = asyncio.create_task(other.connect("me@localhost"))
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(ConnectError):
+            await other_side
+    failing = ""
+    await lives(net, make_net)
+    await net.connect(PEER)
+    await recorder(other).until_up("me@localhost")

@@ -71,6 +71,13 @@ async def test_both_ends_count_the_same(make_net: MakeNet) -> None:
         await recorder(two).until(lambda n=number: len(recorder(two).values) > n)  # type: ignore[misc]
     sent, came = one.counters(), two.counters()
     assert sent["messages_out"] == came["messages_in"] == came["frames_in"] == 5
+    assert sent["frames_out"] == 5
+    send(one, "two@localhost", b"x" * 300_000)
+    send(one, "two@localhost", b"y")
+    await recorder(two).until(lambda: len(recorder(two).values) == 7)
+    sent, came = one.counters(), two.counters()
+    assert sent["messages_out"] == came["messages_in"] == 7
+    assert sent["frames_out"] == came["frames_in"] > 10  # of the large one, each fragment
     assert sent["bytes_out"] == came["bytes_in"] > 500
     assert came["connections_up"] == 1
     assert came["messages_out"] == came["bytes_out"] == sent["messages_in"] == 0
