@@ -59,7 +59,7 @@ def environment(library: str) -> dict[str, str]:
     """Return the variables of a Python that runs in such a folder."""
     return {
         "LD_PRELOAD": library,
-        "ASAN_OPTIONS": "detect_leaks=0",  # Python's own, at its end
+        "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=64",  # leaks: Python has its own
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",
         "PYTHONFAULTHANDLER": "1",
