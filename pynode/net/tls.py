@@ -136,6 +136,8 @@ class TlsChannel(Channel):
                     ended = True
                     break
                 count += read
+                if not (ended or self._incoming.pending or self._tls.pending()):
+                    break  # to ask for more would raise
             else:
                 self._read_again()  # the kernel may have nothing more to wake us with
         except ssl.SSLWantReadError:
@@ -145,7 +147,8 @@ class TlsChannel(Channel):
         except ssl.SSLError as error:
             self._lose(_fault(error))
             return 0
-        self._flush()  # a new key may have been asked for
+        if self._outgoing.pending:  # a new key has been asked for
+            self._flush()
         if self._outgoing.pending > _MOST_ANSWERS_BYTES:
             self._lose(TlsFault("it asks for new keys and does not read"))
             return 0
