@@ -160,7 +160,11 @@ cdef class SchedulerCore:
     cdef TaskCore _spare
     # The task of the step under way.
     cdef TaskCore _stepped
+    # Of the last spawn: what the new process copies, weakly; the context of who spawned it; and
+    # who that was, to be compared only.
     cdef object _shared
+    cdef object _source
+    cdef void* _spawner
     cdef public bint batching
     cdef bint _armed
     cdef public bint running

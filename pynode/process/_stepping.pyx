@@ -142,6 +142,7 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     int PyContext_Enter(object) except -1
+    int enter_context "PyContext_Enter"(object) noexcept
     int PyContext_Exit(object) except -1
     object PyContext_Copy(object)
     object PyContext_CopyCurrent()
@@ -158,6 +159,7 @@ cdef extern from "Python.h":
     void PyErr_WriteUnraisable(object) noexcept
     void PyErr_Clear() noexcept
     Py_ssize_t Py_REFCNT(object) noexcept
+    void PyObject_GC_UnTrack(PyObject*) noexcept
     unsigned long PyThread_get_thread_ident() noexcept
 
 cdef object _THROW = "throw"
@@ -526,13 +528,14 @@ cdef enum:
     YIELDED = 1
 
 
-@cython.no_gc
 @cython.freelist(512)
 cdef class Receive:
     """What ``process.receive()`` returns; to be awaited once, as a coroutine.
 
     It waits itself where a process waits for a message of its own; what goes another way (a
     time-out, another process's messages, a dead process) is a coroutine of ``Process``.
+
+    The garbage collector does not see it while it waits itself, for it refers to nothing then.
     """
 
     def __dealloc__(self):
@@ -673,6 +676,7 @@ cdef class Receive:
         self._match = None
         self._state = WAITING
         self._woken = False
+        PyObject_GC_UnTrack(<PyObject*>self)
         Py_INCREF(self)
         result[0] = <void*>self
         return YIELDED
@@ -1306,7 +1310,7 @@ cdef class SchedulerCore:
         self._next = 0
         self._woken = deque()
         self._call_soon = runtime.loop.call_soon
-        self._shared = None
+        self._shared = self._source = None
         self.batching = False
         self._armed = False
         self.running = False
@@ -1393,6 +1397,9 @@ cdef class SchedulerCore:
                 now = self._run_process(process, now)
                 if self.on_turn is not None:
                     self.on_turn(process, now - then)
+                if not process.alive and self._spawner == <void*>process:
+                    self._source = self._shared = None
+                    self._spawner = NULL
                 if now > deadline:
                     break
         finally:
@@ -1485,7 +1492,9 @@ cdef class SchedulerCore:
                 return now
             message = mailbox.take_first(process)
             then = now
-            PyContext_Enter(context)
+            if enter_context(context) < 0:  # a thread of the program's is in it
+                self._raised(process, _caught(), call)
+                return monotonic()
             result = PyObject_CallFunctionObjArgs(
                 call, <PyObject*>process, <PyObject*>message, NULL
             )
@@ -1516,7 +1525,9 @@ cdef class SchedulerCore:
         cdef double then = now
         cdef PyObject* result
         context = process._context
-        PyContext_Enter(context)
+        if enter_context(context) < 0:
+            self._raised(process, _caught(), callback)
+            return monotonic()
         result = PyObject_Call(callback, args, NULL)
         if result == NULL:
             error = _caught()
@@ -1543,6 +1554,7 @@ cdef class SchedulerCore:
         cdef double then = now
         cdef PyObject* result = NULL
         cdef int what
+        cdef bint entered
         cdef TaskCore task = None if process._more is None else process._more.task
         cdef bint lent = task is None
         if lent:
@@ -1568,8 +1580,10 @@ cdef class SchedulerCore:
         _enter(loop, task)
         self._stepped = task
         task.stepping = True
-        PyContext_Enter(context)
-        if error is None:
+        entered = enter_context(context) == 0
+        if not entered:  # a thread of the program's is in it
+            what = -1
+        elif error is None:
             what = PyIter_Send(coro, None, &result)
         else:
             result = PyObject_CallMethodOneArg(coro, _THROW, error)
@@ -1589,7 +1603,8 @@ cdef class SchedulerCore:
         else:
             value = <object>result
             Py_DECREF(value)
-        PyContext_Exit(context)
+        if entered:
+            PyContext_Exit(context)
         task.stepping = False
         self._stepped = None
         _leave(loop, task)
@@ -1645,14 +1660,31 @@ cdef class SchedulerCore:
         return 0
 
     cdef object snapshot(self):
-        """Return the current context as it is now: the last such one, if nothing has changed."""
+        """Return the current context as it is now: the last such one, if nothing has changed.
+
+        The current process is not in it: who waits in a copy would keep its dead parent, and
+        that one its own, for ever.
+        """
+        cdef PyObject* found = NULL
         context = PyContext_CopyCurrent()
         if self._shared is not None:
             last = self._shared()
-            if last is not None and same_variables(last, context):
+            if last is not None and same_variables(self._source, context):
                 return last
-        self._shared = weak_reference(context)
-        return context
+        base = context
+        PyContextVar_Get(_CURRENT, NULL, &found)
+        self._spawner = <void*>found
+        if found != NULL:
+            Py_DECREF(<object>found)
+            base = PyContext_Copy(context)
+            PyContext_Enter(base)
+            try:
+                PyContextVar_Set(_CURRENT, None)
+            finally:
+                PyContext_Exit(base)
+        self._source = context
+        self._shared = weak_reference(base)
+        return base
 
     def base_context(self):
         """Return a context with the variables of the current one, to be copied, not entered."""

@@ -1,0 +1,156 @@
+"""Nothing keeps what has ended, and a context that somebody else is in harms nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import logging
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pynode.process import Runtime
+from pynode.process.process import Process
+from pynode.terms import Atom
+
+
+async def _settle(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not done():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_who_waits_keeps_none_of_those_before_it(runtime: Runtime) -> None:
+    born: list[weakref.ref[Process]] = []
+    arrived = asyncio.Event()
+
+    async def generation(process: Process, left: int) -> None:
+        born.append(weakref.ref(process))
+        if left:
+            runtime.spawn(generation, left - 1)
+            runtime.spawn(brief)  # they inherit the same
+        else:
+            arrived.set()
+            await process.receive()
+
+    async def brief(process: Process) -> None:
+        pass
+
+    runtime.spawn(generation, 50)
+    async with asyncio.timeout(20):
+        await arrived.wait()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert sum(process() is not None for process in born) == 1
+
+
+async def test_a_child_has_its_parents_variables_but_is_not_its_parent(runtime: Runtime) -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+    seen: list[tuple[str, bool]] = []
+
+    async def child(process: Process) -> None:
+        seen.append((variable.get(), runtime.current() is process))
+        await process.receive()
+        seen.append((variable.get(), runtime.current() is process))
+        variable.set("the child's")
+
+    async def parent(process: Process) -> None:
+        for value in ("one", "one", "two"):
+            variable.set(value)
+            children.append(runtime.spawn(child))
+        await process.receive()
+        seen.append((variable.get(), runtime.current() is process))
+
+    children: list[Process] = []
+    first = runtime.spawn(parent)
+    await _settle(lambda: len(seen) == 3)
+    assert seen == [("one", True), ("one", True), ("two", True)]
+    del seen[:]
+    for process in (*children, first):
+        runtime.tell(process, "go on")
+    await _settle(lambda: len(seen) == 4)
+    assert seen == [("one", True), ("one", True), ("two", True), ("two", True)]
+
+
+class _Body:
+    label = "body"
+
+    def start(self, process: Process) -> None:
+        pass
+
+    def message(self, process: Process, message: Any) -> None:
+        pass
+
+    def terminated(self, process: Process, reason: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("where", ["begin", "step", "message"])
+async def test_a_context_that_is_entered_elsewhere(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    async def waits(process: Process) -> None:
+        await process.receive()
+
+    body: Any = _Body() if where == "message" else waits
+    process = runtime.spawn(body)
+    context = process.context
+    if where != "begin":
+        await _settle(lambda: process.begin is None)
+    finished = asyncio.Event()
+
+    def meanwhile() -> None:
+        runtime.tell(process, 1)
+        runtime.scheduler.run()
+
+    def in_between() -> None:
+        try:
+            context.run(meanwhile)
+        finally:
+            finished.set()
+
+    with caplog.at_level(logging.CRITICAL, "pynode.process"):
+        asyncio.get_running_loop().call_soon(in_between, context=contextvars.Context())
+        async with asyncio.timeout(20):
+            await finished.wait()
+    assert not process.alive
+    assert "already entered" in str(process.exit_reason)
+    assert asyncio.current_task() is not None
+    # Everybody else goes on.
+    other = runtime.spawn(waits)
+    await _settle(lambda: other.begin is None)
+    runtime.tell(other, 1)
+    await _settle(lambda: not other.alive)
+    assert other.exit_reason == Atom("normal")
+
+
+async def _waits(process: Process) -> None:
+    await process.receive()
+
+
+async def _waits_for_a_while(process: Process) -> None:
+    await process.receive(timeout=1000)
+
+
+async def _keeps_a_receive(process: Process) -> None:
+    process.dictionary["later"] = process.receive()
+    await process.receive()
+
+
+@pytest.mark.parametrize("body", [_waits, _waits_for_a_while, _keeps_a_receive])
+def test_a_runtime_that_is_given_up_with_its_loop_is_collected(body: Any) -> None:
+    async def main() -> weakref.ref[Process]:
+        runtime = Runtime(Atom("here@host"), 7)
+        process = runtime.spawn(body)
+        await _settle(lambda: process.begin is None)
+        return weakref.ref(process)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nobody awaits the one that is kept
+        process = asyncio.run(main())
+        gc.collect()
+        assert process() is None
