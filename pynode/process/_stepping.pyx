@@ -1397,7 +1397,7 @@ cdef class SchedulerCore:
                 now = self._run_process(process, now)
                 if self.on_turn is not None:
                     self.on_turn(process, now - then)
-                if not process.alive and self._spawner == <void*>process:
+                if not process._alive and self._spawner == <void*>process:
                     self._source = self._shared = None
                     self._spawner = NULL
                 if now > deadline:
