@@ -68,8 +68,9 @@ ensure_rabbitmq() {
 }
 
 # ensure_beam [for-tests]: there is an Erlang and an Elixir, and what else the tests ask of the
-# system: erlang-dev has the headers that the flags are compared with, iproute2 makes the network
-# namespaces, tmux is a terminal to type on, tshark reads the protocol independently.
+# system: erlang-dev has the headers that the flags are compared with, erlang-src has etop (its
+# package brings a desktop along), iproute2 makes the network namespaces, tmux is a terminal to type
+# on, tshark reads the protocol independently.
 ensure_beam() {
     local missing=()
     command -v elixir >/dev/null && command -v mix >/dev/null || missing+=(elixir)
@@ -78,6 +79,8 @@ ensure_beam() {
     if command -v dpkg-query >/dev/null && [ "${1:-}" = for-tests ]; then
         find /usr/lib/erlang/lib -path '*/kernel-*/include/dist.hrl' 2>/dev/null | grep -q . ||
             missing+=(erlang-dev)
+        find /usr/lib/erlang/lib -path '*/observer-*/src/etop.erl' 2>/dev/null | grep -q . ||
+            missing+=(erlang-src)
         local tool
         for tool in tmux tshark; do
             if command -v "$tool" >/dev/null; then
