@@ -11,9 +11,11 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 
 from pynode.dist._compiled cimport Gather
+from pynode.process._stepping cimport ProcessCore, SchedulerCore, TaskCore, Waiter
 from pynode.process._timers cimport Timer, TimerHeap
 from pynode.terms._compiled cimport Atom, ImproperList, Pid, Reference, make_improper, make_reference
 
+import sys
 from asyncio import CancelledError, current_task
 
 from pynode.dist.control import AliasSend, Demonitor, RegSend, SendSender
@@ -26,6 +28,7 @@ from pynode.errors import (
     NoProcess,
     ProcessDead,
 )
+from pynode.process.shared import CURRENT
 from pynode.process.words import ALIAS, DOWN, NOCONNECTION, NOPROC, TIMEOUT
 from pynode.terms import to_text
 
@@ -38,21 +41,11 @@ cdef Atom _NOBODY = Atom("")
 cdef tuple _ALIAS_PART = (ALIAS,)
 cdef dict _BY_REASON = {NOPROC: NoProcess, NOCONNECTION: NoConnection}
 
-# What runs, and what it waits on: theirs are modules that may be half-loaded when this one is.
-cdef object _current = None
-cdef object _ProcessTask = None
-cdef object _Waiter = None
+cdef object _current_task = current_task
+if sys.version_info < (3, 12):  # where that is Python, a look-up in this dict
+    from asyncio.tasks import _current_tasks
 
-
-cdef int _load() except -1:
-    global _current, _ProcessTask, _Waiter
-    if _current is None:
-        from pynode.process.shared import CURRENT as current
-        from pynode.process.task import ProcessTask, Waiter
-
-        _ProcessTask, _Waiter, _current = ProcessTask, Waiter, current
-    return 0
-
+    _current_task = _current_tasks.get
 
 cdef enum:
     # What has become of a wait.
@@ -114,6 +107,7 @@ cdef class CallSlot:
     cdef object _value
     cdef object _error
     cdef list _waiters
+    cdef Waiting _waiting
     cdef readonly list _callbacks
     # Of one that OutboundMessages has opened: the monitors on that node, and who sent it.
     cdef dict _there
@@ -168,8 +162,7 @@ cdef class CallSlot:
             await runtime.router.released(self.process)
         if self.done:
             return
-        _load()
-        waiter = _Waiter(runtime.scheduler)
+        waiter = Waiter(runtime.scheduler)
         if self._waiters is None:
             self._waiters = []
         self._waiters.append(waiter)
@@ -253,16 +246,20 @@ cdef class CallSlot:
         self._value = value
         self._error = error
         process = self.process
-        runtime = process.runtime
         ref = self.ref
-        (<dict>runtime.aliases).pop(ref, None)
         if self._quick is None:
+            runtime = process.runtime
+            (<dict>runtime.aliases).pop(ref, None)
             runtime.monitors.remove(process, ref)
+            extra = process.rare
         else:
-            self._unwatch(process, runtime, ref)
-        extra = process.rare
+            self._quick._aliases.pop(ref, None)
+            self._unwatch(<ProcessCore>process, ref)
+            extra = (<ProcessCore>process).rare
         if extra is not None:
             (<dict>extra.calls).pop(ref, None)
+        if self._waiting is not None:
+            self._waiting.woken()
         waiters = self._waiters
         if waiters is not None:
             for waiter in waiters:
@@ -273,7 +270,7 @@ cdef class CallSlot:
             for callback in callbacks:
                 self._tell(callback)
 
-    cdef int _unwatch(self, process, runtime, ref) except -1:
+    cdef int _unwatch(self, ProcessCore process, ref) except -1:
         """As Monitors.remove() does it."""
         monitors = process.monitors
         if monitors is None or (<dict>monitors).pop(ref, None) is None:
@@ -283,7 +280,7 @@ cdef class CallSlot:
         if not self._quick._demonitor(process, self.target, <Reference>ref):
             target = self.target
             what = target if type(target) is Pid else target[0]
-            runtime.router.force(process.pid, self.node, Demonitor(process.pid, what, ref))
+            self._quick._router.force(process.pid, self.node, Demonitor(process.pid, what, ref))
         return 0
 
     cdef int _tell(self, callback) except -1:
@@ -306,10 +303,10 @@ cdef class Waiting:
     """
 
     cdef CallSlot _slot
-    cdef object _scheduler
+    cdef SchedulerCore _scheduler
     cdef Timer _timer
     # Of a stepped process.
-    cdef object _waiter
+    cdef Waiter _waiter
     # Of an asyncio task: what goes on with it, in which context.
     cdef object _resume
     cdef object _context
@@ -357,7 +354,7 @@ cdef class Waiting:
         self._slot = None
         self._resume = self._context = self._waiter = None
         if slot is not None:
-            slot._waiters = None
+            slot._waiting = None
             if not slot.done:
                 slot.close()
         return 0
@@ -461,10 +458,17 @@ cdef class Waiting:
 
     def wake(self):
         """The slot is decided."""
+        self.woken()
+
+    cdef int woken(self) except -1:
         if self._waiter is not None:
-            self._waiter.wake()
+            self._waiter.woken()
         elif self._state == PENDING:
-            self._scheduler.wake(self)
+            if self._scheduler.batching:
+                self._scheduler._woken.append(self)
+            else:
+                self.set_result(None)
+        return 0
 
 
 cdef PyObject* _next(PyObject* waiting) noexcept:
@@ -523,7 +527,7 @@ cdef class OutboundMessages:
 
     cdef object _runtime
     cdef object _router
-    cdef object _scheduler
+    cdef SchedulerCore _scheduler
     cdef object _loop
     cdef object _outbound
     cdef TimerHeap _timers
@@ -536,7 +540,6 @@ cdef class OutboundMessages:
 
     def __init__(self, router, dict gathers):
         """``gathers``: those of the connected nodes, by name, as ``net`` keeps them."""
-        _load()
         runtime = router._runtime
         self._runtime = runtime
         self._router = router
@@ -569,14 +572,14 @@ cdef class OutboundMessages:
 
     # ------------------------------------------------------------------ messages
 
-    def send(self, process, dest, term):
+    def send(self, ProcessCore process not None, dest, term):
         """Send ``term`` to a pid or an alias if this way is open.
 
         False: it is to be sent by :class:`pynode.process.delivery.Delivery`.
         """
         return self._send(process, dest, term)
 
-    cdef bint _send(self, process, dest, term) except -1:
+    cdef bint _send(self, ProcessCore process, dest, term) except -1:
         cdef Gather gather
         if type(dest) is Pid:
             node = (<Pid>dest).node
@@ -605,17 +608,15 @@ cdef class OutboundMessages:
             self._router.signal(process, node, kind(process.pid, dest), payload)
         return True
 
-    cpdef actor(self):
+    def actor(self):
         """Return who acts here: the current process, or the main one; None: ask the runtime."""
-        cdef PyObject* found = NULL
-        runtime = self._runtime
-        PyContextVar_Get(_current, NULL, &found)
-        if found is not NULL:
-            process = <object>found
-            Py_DECREF(found)
-            if process.runtime is runtime:
-                return process
-        process = runtime._main
+        return self.acting()
+
+    cdef ProcessCore acting(self):
+        cdef ProcessCore process = _running()
+        if process is not None and process.runtime is self._runtime:
+            return process
+        process = self._runtime._main
         return process if process is not None and process.alive else None
 
     def speak(self, dest, term):
@@ -625,10 +626,10 @@ cdef class OutboundMessages:
         """
         if PyThread_get_thread_ident() != self._thread:
             return False
-        process = self.actor()
+        process = self.acting()
         return process is not None and self._send(process, dest, term)
 
-    def reply(self, process, tuple origin, value):
+    def reply(self, ProcessCore process not None, tuple origin, value):
         """Send ``{Tag, value}`` to who called, if this way is open; ``origin`` is its From."""
         if len(origin) != 2:
             return False
@@ -671,15 +672,18 @@ cdef class OutboundMessages:
 
     def call_as_whoever(self, label, target, term, timeout, bint text):
         """As :meth:`call`, of whoever acts here."""
-        process = self.actor()
-        return None if process is None else self.call(process, label, target, term, timeout, text)
+        process = self.acting()
+        return None if process is None else self._call(process, label, target, term, timeout, text)
 
-    cpdef call(self, process, label, target, term, timeout, bint text):
+    def call(self, ProcessCore process not None, label, target, term, timeout, bint text):
         """Send the request ``{label, From, term}``, and return what to await for the reply.
 
         ``target`` is a pid or ``(name, node)``.  Raises PeerBusy.  None: nothing was done, the
         call is to be made the long way.
         """
+        return self._call(process, label, target, term, timeout, text)
+
+    cdef object _call(self, ProcessCore process, label, target, term, timeout, bint text):
         cdef Gather gather
         cdef CallSlot slot
         cdef Waiting waiting
@@ -696,8 +700,9 @@ cdef class OutboundMessages:
             return None
         if timeout is not None:
             seconds = timeout
-        task = current_task(self._loop)
-        if type(task) is _ProcessTask and not task.process.alive:
+        task = _current_task(self._loop)
+        stepped = isinstance(task, TaskCore)
+        if stepped and not (<TaskCore>task).process.alive:
             return None
         slot = CallSlot.__new__(CallSlot)
         ref = self._make_ref()
@@ -725,9 +730,9 @@ cdef class OutboundMessages:
         waiting = Waiting.__new__(Waiting)
         waiting._slot = slot
         waiting._scheduler = self._scheduler
-        if type(task) is _ProcessTask:
-            waiting._waiter = _Waiter(self._scheduler)
-        slot._waiters = [waiting]
+        if stepped:
+            waiting._waiter = Waiter(self._scheduler)
+        slot._waiting = waiting
         if not self._outbound.gathering:
             self._outbound.hurry()
         if timeout is not None:
@@ -745,7 +750,7 @@ cdef class OutboundMessages:
         words[2] = number >> 50
         return make_reference(runtime.node_name, runtime.creation, 3, words)
 
-    cdef int _note(self, process, node, CallSlot slot) except -1:
+    cdef int _note(self, ProcessCore process, node, CallSlot slot) except -1:
         """Put ``slot`` where reply, DOWN, the end of the process and of the link look for it."""
         ref = slot.ref
         extra = process.rare
@@ -783,16 +788,21 @@ cdef object _alias_in(tag):
     return None
 
 
-def speak(dest, term):
-    """Send as the current process; False: it has to go the long way."""
+cdef ProcessCore _running():
     cdef PyObject* found = NULL
-    if _current is None:
-        return False
-    PyContextVar_Get(_current, NULL, &found)
+    PyContextVar_Get(CURRENT, NULL, &found)
     if found is NULL:
-        return False
+        return None
     process = <object>found
     Py_DECREF(found)
+    return process if isinstance(process, ProcessCore) else None
+
+
+def speak(dest, term):
+    """Send as the current process; False: it has to go the long way."""
+    cdef ProcessCore process = _running()
+    if process is None:
+        return False
     quick = process.runtime.quick
     if (
         type(quick) is not OutboundMessages
