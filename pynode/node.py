@@ -34,7 +34,6 @@ from pynode.config import (
 from pynode.errors import CallExit, ConfigError, NodeDown
 from pynode.options import check_options
 from pynode.policy import Policy, default_policy
-from pynode.process._core import send_here
 from pynode.process.process import Process, current_process
 from pynode.process.resolver import Exports, Resolver
 from pynode.process.runtime import Dest, Runtime
@@ -612,9 +611,6 @@ class Node(ClientWords, SpawnWords):
 
         See :meth:`Runtime.send` for order, loss, errors, and ``priority``.
         """
-        runtime = self._runtime
-        if send_here is not None and runtime is not None and send_here(runtime, dest, message):
-            return
         quick = self._quick
         if priority or quick is None or not quick.speak(dest, message):
             self._act(Runtime.send, dest, message, priority=priority)

@@ -28,6 +28,7 @@ from pynode.errors import (
     NoProcess,
     ProcessDead,
 )
+from pynode.process._stepping import send_here
 from pynode.process.shared import CURRENT
 from pynode.process.words import ALIAS, DOWN, NOCONNECTION, NOPROC, TIMEOUT
 from pynode.terms import to_text
@@ -620,10 +621,12 @@ cdef class OutboundMessages:
         return process if process is not None and process.alive else None
 
     def speak(self, dest, term):
-        """Send as whoever acts here.
+        """Send as whoever acts here, to this node or another.
 
         False: it has to go the long way, for instance as this is another thread.
         """
+        if type(dest) is Pid and self._gathers.get((<Pid>dest).node) is None:
+            return send_here(self._runtime, dest, term)
         if PyThread_get_thread_ident() != self._thread:
             return False
         process = self.acting()
@@ -799,11 +802,16 @@ cdef ProcessCore _running():
 
 
 def speak(dest, term):
-    """Send as the current process; False: it has to go the long way."""
+    """Send as the current process, to its node or another; False: it has to go the long way."""
     cdef ProcessCore process = _running()
     if process is None:
         return False
     quick = process.runtime.quick
+    if type(dest) is Pid and (
+        quick is None
+        or (<OutboundMessages?>quick)._gathers.get((<Pid>dest).node) is None
+    ):
+        return send_here(None, dest, term)
     if (
         type(quick) is not OutboundMessages
         or PyThread_get_thread_ident() != (<OutboundMessages>quick)._thread

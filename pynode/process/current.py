@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pynode.process import elsewhere
 from pynode.process._choice import speak
-from pynode.process._core import send_here, spawn_function
+from pynode.process._core import spawn_function
 from pynode.process.process import Process, current_process
 from pynode.process.words import DOWN
 
@@ -124,8 +124,6 @@ def wait(awaitable: Awaitable[T]) -> T:
 
 def send(dest: Dest, message: Any, *, priority: bool = False) -> None:
     """Send ``message`` to a pid, a name, ``(name, node)`` or an alias."""
-    if send_here is not None and send_here(None, dest, message):
-        return
     if speak is not None and not priority and speak(dest, message):
         return
     me = process()
