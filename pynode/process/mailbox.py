@@ -23,7 +23,7 @@ from pynode.terms import to_text
 if TYPE_CHECKING:
     from pynode.process.scheduler import Scheduler
 
-__all__ = ["NOTHING", "Mailbox", "Match", "Receiver"]
+__all__ = ["NOTHING", "Mailbox", "Match", "PureMailbox", "Receiver"]
 
 Match: TypeAlias = Callable[[Any], object]
 
@@ -175,5 +175,7 @@ class Mailbox(deque[Any]):
                 return
 
 
+#: In Python, whether or not there is a compiled one.
+PureMailbox: Final = Mailbox
 if not TYPE_CHECKING and stepping is not None:
     Mailbox, Receiver = stepping.Mailbox, stepping.Receiver

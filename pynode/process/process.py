@@ -184,6 +184,8 @@ class _Core:
         async def _give_way(self) -> None: ...
 
 
+_Core.receive.__qualname__ = "Process.receive"  # as warnings call it
+
 if not TYPE_CHECKING and stepping is not None:
     _Core = stepping.ProcessCore
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from pynode import Node, Process, atom, send
+from pynode import Node, Process, atom, send, spawn
 from pynode.terms import Pid
 from pynode.testing import Beam
 from scripts.benchmark import codec
@@ -36,29 +36,34 @@ async def _subscriber(process: Process, back: Pid) -> None:
         send(back, atom.got)
 
 
-async def _collector(process: Process, size: int, rounds: int, done: asyncio.Future[None]) -> None:
-    left = size * rounds
-    async for _ in process:
-        left -= 1
-        if left == 0:
-            done.set_result(None)
+async def _notifier(
+    process: Process, size: int, rounds: int, done: asyncio.Future[tuple[float, list[Pid]]]
+) -> None:
+    pids = [spawn(_subscriber, process.pid) for _ in range(size)]
+
+    async def notify() -> None:
+        for pid in pids:
+            send(pid, (atom.notify, b"x"))
+        for _ in range(size):
+            await process.receive()
+
+    await notify()  # all of them have begun
+    begun = time.perf_counter()
+    for _ in range(rounds):
+        await notify()
+    done.set_result((time.perf_counter() - begun, pids))
 
 
 async def _notified(node: Node, size: int, rounds: int) -> float:
-    """Return the seconds of one notify to ``size`` local processes, until all have answered."""
-    spent = 0.0
+    """Return the seconds of one notify to ``size`` local processes, until all have answered.
+
+    It is a process that notifies and gathers the answers of each round, as on the BEAM.
+    """
     done = asyncio.get_running_loop().create_future()
-    collector = node.spawn(_collector, size, rounds, done)
-    pids = [node.spawn(_subscriber, collector) for _ in range(size)]
-    await _settle(node)
-    begun = time.perf_counter()
-    for _ in range(rounds):
-        for pid in pids:
-            node.send(pid, (atom.notify, b"x"))
-    await done
-    spent = time.perf_counter() - begun
-    await _end(node, [collector, *pids])
-    return spent / rounds
+    node.spawn(_notifier, size, rounds, done)
+    spent, pids = await done
+    await _end(node, pids)
+    return float(spent) / rounds
 
 
 async def _end(node: Node, pids: list[Pid]) -> None:
