@@ -1345,8 +1345,8 @@ cdef class SchedulerCore:
             future.set_result(None)
 
     cdef int _arm(self) except -1:
-        self._armed = True
         self._call_soon(self._turn, context=self._runtime.context)
+        self._armed = True  # not before: an interrupt in call_soon() must not be the last turn
         return 0
 
     def _turn(self):

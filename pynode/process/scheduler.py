@@ -90,8 +90,8 @@ class _Core:
             future.set_result(None)
 
     def _arm(self) -> None:
-        self._armed = True
         self._call_soon(self._turn, context=self._runtime.context)
+        self._armed = True  # not before: an interrupt in call_soon() must not be the last turn
 
     def _turn(self) -> None:
         self._armed = False

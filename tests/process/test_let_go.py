@@ -128,6 +128,30 @@ async def test_a_context_that_is_entered_elsewhere(
     assert other.exit_reason == Atom("normal")
 
 
+async def test_an_interrupt_while_the_next_turn_is_asked_for(
+    make_runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop: Any = asyncio.get_running_loop()
+    call_soon = loop.call_soon
+    interrupts: list[BaseException] = []
+
+    def interrupted(callback: Any, *args: Any, context: Any = None) -> Any:
+        if interrupts:
+            raise interrupts.pop()
+        return call_soon(callback, *args, context=context)
+
+    monkeypatch.setattr(loop, "call_soon", interrupted)
+    runtime = make_runtime()
+    first = runtime.spawn(_waits)
+    await _settle(lambda: first.begin is None)
+    interrupts.append(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        runtime.tell(first, 1)
+    second = runtime.spawn(_waits)
+    runtime.tell(second, 2)
+    await _settle(lambda: not first.alive and not second.alive)
+
+
 async def _waits(process: Process) -> None:
     await process.receive()
 
