@@ -226,3 +226,28 @@ async def test_nothing_is_left_behind(py_node: PyNode, way: str) -> None:
         objects = len(gc.get_objects())
         assert await some(300) == before
         assert len(gc.get_objects()) - objects < 200
+
+
+async def test_the_alias_gets_the_reply_and_not_the_pid(py_node: PyNode, way: str) -> None:
+    async with py_node("a") as a, py_node("b") as b:
+        await a.connect(b.name)
+        pid = await b.start(Plain, [])
+        other = await a.start(Plain, [])
+        alias = a.runtime.alias(a.runtime.main)
+        inner = ImproperList((atom.alias,), alias)
+        for tag in (inner, [inner, 1], ImproperList((inner,), alias)):
+            a.send(pid, (GEN_CALL, (other, tag), b"request"))
+            assert await a.main.receive(timeout=20) == (tag, b"request")
+        a.send(pid, (GEN_CALL, (a.main.pid, [1]), b"request"))
+        assert await a.main.receive(timeout=20) == ([1], b"request")
+
+
+async def test_the_parents_exit_ends_a_server(py_node: PyNode, way: str) -> None:
+    async with py_node() as node:
+        seen: list[Any] = []
+        pid = await node.start(Plain, seen)  # nobody's child is its own
+        ref = node.monitor(pid)
+        node.send(pid, (atom("EXIT"), pid, atom.shutdown))
+        down: Any = await node.main.receive(timeout=20)
+        assert (down[1], down[4]) == (ref, atom.shutdown)
+        assert seen == [("terminate", atom.shutdown)]
