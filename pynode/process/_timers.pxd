@@ -12,6 +12,7 @@ cdef class TimerHeap:
     cdef Timer start(self, double seconds, object callback, tuple args)
     cdef int clean(self) except -1
     cdef int _arm(self, double when) except -1
+    cdef int _fire_first(self) except -1
 
 
 cdef class Timer:

@@ -141,8 +141,15 @@ cdef class TimerHeap:
 
     cdef int clean(self) except -1:
         """Leave the cancelled ones out."""
-        cdef Py_ssize_t at
-        cdef list kept = [timer for timer in self._entries if (<Timer>timer).callback is not None]
+        cdef Py_ssize_t at, size
+        cdef Py_ssize_t cancelled
+        cdef list kept
+        while True:
+            size, cancelled = len(self._entries), self._cancelled
+            kept = [timer for timer in self._entries if (<Timer>timer).callback is not None]
+            # The list may have the collector run, and that finalizers which use timers.
+            if size == len(self._entries) and cancelled == self._cancelled:
+                break
         for at in range(len(kept) // 2 - 1, -1, -1):
             _down(kept, at)
         self._entries = kept
@@ -181,23 +188,29 @@ cdef class TimerHeap:
         # the loop is asked for a delay of nothing again and again.
         cdef double now = monotonic() + 1e-4
         self._handle = None
-        while self._entries:
-            timer = <Timer>self._entries[0]
-            if timer.when > now:
-                break
-            _pop(self._entries)
-            callback = timer.callback
-            if callback is None:
-                self._cancelled -= 1
-                continue
-            timer.callback = None
-            args = timer.args
-            timer.args = ()
-            try:
-                callback(*args)
-            except Exception as error:
-                self._loop.call_exception_handler(
-                    {"message": "a timer of the runtime failed", "exception": error}
-                )
-        if self._entries and self._handle is None:
-            self._arm((<Timer>self._entries[0]).when)
+        try:
+            while self._entries:
+                timer = <Timer>self._entries[0]
+                if timer.when > now:
+                    break
+                self._fire_first()
+        finally:  # a callback may be interrupted, and the loop go on
+            if self._entries and self._handle is None:
+                self._arm((<Timer>self._entries[0]).when)
+
+    cdef int _fire_first(self) except -1:
+        cdef Timer timer = _pop(self._entries)
+        callback = timer.callback
+        if callback is None:
+            self._cancelled -= 1
+            return 0
+        timer.callback = None
+        args = timer.args
+        timer.args = ()
+        try:
+            callback(*args)
+        except Exception as error:
+            self._loop.call_exception_handler(
+                {"message": "a timer of the runtime failed", "exception": error}
+            )
+        return 0

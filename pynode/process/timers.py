@@ -110,22 +110,27 @@ class TimerHeap:
         # The loop's clock may run a tick ahead of ours: what is due within it fires now, lest
         # the loop is asked for a delay of nothing again and again.
         now = monotonic() + 1e-4
-        while self._entries and self._entries[0][0] <= now:
-            timer = heapq.heappop(self._entries)[2]
-            callback = timer.callback
-            if callback is None:
-                self._cancelled -= 1
-                continue
-            timer.callback = None
-            args, timer.args = timer.args, ()
-            try:
-                callback(*args)
-            except Exception as error:
-                self._loop.call_exception_handler(
-                    {"message": "a timer of the runtime failed", "exception": error}
-                )
-        if self._entries and self._handle is None:
-            self._arm(self._entries[0][0])
+        try:
+            while self._entries and self._entries[0][0] <= now:
+                self._fire_first()
+        finally:  # a callback may be interrupted, and the loop go on
+            if self._entries and self._handle is None:
+                self._arm(self._entries[0][0])
+
+    def _fire_first(self) -> None:
+        timer = heapq.heappop(self._entries)[2]
+        callback = timer.callback
+        if callback is None:
+            self._cancelled -= 1
+            return
+        timer.callback = None
+        args, timer.args = timer.args, ()
+        try:
+            callback(*args)
+        except Exception as error:
+            self._loop.call_exception_handler(
+                {"message": "a timer of the runtime failed", "exception": error}
+            )
 
 
 #: In Python, whether or not there is a compiled one.

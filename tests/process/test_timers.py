@@ -58,6 +58,25 @@ async def test_a_callback_may_add_timers(heap: TimerHeap) -> None:
     await until(lambda: len(fired) == 3)
 
 
+def test_an_interrupt_in_a_callback_stops_no_other() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    loop = asyncio.new_event_loop()
+    heap = TimerHeap(loop)
+    heap.after(0.0, interrupted)
+    heap.after(0.0, loop.stop)
+    late = loop.call_later(20, loop.stop)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop.run_forever()
+    assert len(heap) == 0
+    assert loop.time() < late.when()
+    heap.close()
+    late.cancel()
+    loop.close()
+
+
 async def test_a_callback_that_fails_stops_no_other(heap: TimerHeap) -> None:
     def fails() -> None:
         raise ValueError("timer")
