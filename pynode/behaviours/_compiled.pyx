@@ -84,8 +84,8 @@ cdef class QuickBody:
     #: What has the callbacks.
     cdef public object server
 
-    def dispatch(self, process, message):
-        """Handle one message of a server, as ``message`` does."""
+    def message(self, process, message):
+        """Handle one message of a server; that of a ``BehaviourBody`` is for all the others."""
         cdef tuple term
         cdef Py_ssize_t size
         if self.extra is not None:

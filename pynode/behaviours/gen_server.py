@@ -40,7 +40,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.behaviours import gen
-from pynode.behaviours._choice import set_caller_type
+from pynode.behaviours._choice import QuickBody, set_caller_type
 from pynode.behaviours.blocking import InThread
 from pynode.behaviours.body import BehaviourBody
 from pynode.behaviours.extra import extra_of
@@ -545,4 +545,4 @@ class ServerBody(BehaviourBody):
 
 if not TYPE_CHECKING and set_caller_type is not None:
     set_caller_type(Caller)
-    ServerBody.message = ServerBody.dispatch
+    ServerBody.message = QuickBody.message
