@@ -110,6 +110,8 @@ class Timeouts(Value, kw_only=True):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 none = "" if name == "net_ticktime" else " or None"
                 raise TypeError(f"Timeouts: {name} is a number of seconds{none}, not {value!r}")
+            if name == "net_ticktime" and not value > 0:
+                raise ConfigError(f"Timeouts: {name} is a positive number of seconds, not {value}")
             if not value >= 0:
                 raise ConfigError(f"Timeouts: {name} is not negative, as {value} is")
 

@@ -27,6 +27,7 @@ SHOW_LATER: Final = "<show later>"
 
 #: Where the frames are that stand between a cell and what has gone wrong.
 _PACKAGE: Final = str(Path(pynode.__file__).parent) + os.sep
+_COMPILED: Final = "pynode" + os.sep
 
 
 class Cell(NamedTuple):
@@ -140,8 +141,14 @@ def _trim(shown: traceback.TracebackException, seen: set[int]) -> None:
     if id(shown) in seen:
         return
     seen.add(id(shown))
-    kept = [frame for frame in shown.stack if not frame.filename.startswith(_PACKAGE)]
+    kept = [frame for frame in shown.stack if not _is_ours(frame.filename)]
     shown.stack = traceback.StackSummary.from_list(kept)
     for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
         if other is not None:
             _trim(other, seen)
+
+
+def _is_ours(filename: str) -> bool:
+    """Compiled modules have the names that their sources had where they were built."""
+    compiled = filename.startswith(_COMPILED) and filename.endswith((".pyx", ".pxi"))
+    return compiled or filename.startswith(_PACKAGE)
