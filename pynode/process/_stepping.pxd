@@ -42,7 +42,7 @@ cdef class Receiver(Waiter):
     cdef public bint expired
 
 
-cdef class Receive:
+cdef class Waiting:
     cdef int _state
     cdef bint _text
     cdef bint _woken
@@ -50,8 +50,8 @@ cdef class Receive:
     cdef void* _in
     # The process before that.
     cdef ProcessCore _process
+    # The message itself, once it is found.
     cdef object _match
-    cdef object _timeout
     cdef object _other
     cdef public Py_ssize_t seen
 
@@ -122,7 +122,7 @@ cdef class ProcessCore:
     cdef unsigned char _text
     cdef object _coro
     # The receive that its own coroutine waits in.
-    cdef Receive _receive
+    cdef Waiting _receive
     cdef object _match
     cdef object _context
     cdef public object pid
@@ -174,6 +174,7 @@ cdef class SchedulerCore:
     cdef public object current
     cdef public object on_turn
 
+    cdef bint used_up(self) noexcept
     cdef int make_ready(self, ProcessCore process) except -1
     cdef int _arm(self) except -1
     cdef int c_run(self) except -1

@@ -6,7 +6,7 @@ What it is for, and what each part does, is said there; here stands what C makes
 A process that waits for a message is three objects of the garbage collector: the process, its
 coroutine, and the function that chooses the message, if there is one.  So
 
-- a :class:`Receive`, what ``await process.receive()`` waits on, refers to nothing while it waits:
+- a :class:`Waiting`, what ``await process.receive()`` waits on, refers to nothing while it waits:
   the process has the function, and is found by a pointer that it clears when it goes;
 - a process whose first turn has set no context variable has no context of its own, but shares
   the one that its parent had;
@@ -44,6 +44,7 @@ __all__ = [
     "Table",
     "TaskCore",
     "Waiter",
+    "Waiting",
     "bind",
     "put",
     "send_here",
@@ -159,7 +160,6 @@ cdef extern from "Python.h":
     void PyErr_WriteUnraisable(object) noexcept
     void PyErr_Clear() noexcept
     Py_ssize_t Py_REFCNT(object) noexcept
-    void PyObject_GC_UnTrack(PyObject*) noexcept
     unsigned long PyThread_get_thread_ident() noexcept
 
 cdef object _THROW = "throw"
@@ -502,7 +502,7 @@ def _as_zombie(Waiter waiter, TaskCore task):
 
 
 cdef class Receiver(Waiter):
-    """One receive that waits, if not as :class:`Receive` does."""
+    """One receive that waits, if not as :class:`Waiting` does."""
 
     def __init__(self, SchedulerCore scheduler not None):
         Waiter.__init__(self, scheduler)
@@ -520,7 +520,8 @@ cdef enum:
     GAVE_WAY = 1
     WAITING = 2
     OTHERWISE = 3
-    DONE = 4
+    FOUND = 4
+    DONE = 5
 
 # The values of PySendResult.
 cdef enum:
@@ -528,24 +529,102 @@ cdef enum:
     YIELDED = 1
 
 
-@cython.freelist(512)
+@cython.freelist(64)
 cdef class Receive:
     """What ``process.receive()`` returns; to be awaited once, as a coroutine.
 
-    It waits itself where a process waits for a message of its own; what goes another way (a
-    time-out, another process's messages, a dead process) is a coroutine of ``Process``.
-
-    The garbage collector does not see it while it waits itself, for it refers to nothing then.
+    What is awaited in its place is a :class:`Waiting` where a process waits for a message of its
+    own, and where there is one already; else (a time-out, another process's messages, a process
+    that is held or dead) a coroutine of ``Process``.
     """
 
+    cdef bint _used
+    cdef bint _text
+    cdef ProcessCore _process
+    cdef object _match
+    cdef object _timeout
+    # What this has begun, where it is stepped as a coroutine rather than awaited.
+    cdef object _begun
+
     def __dealloc__(self):
-        if self._state == NEW and self._process is not None:
+        if not self._used and self._process is not None:
             if PyErr_WarnEx(RuntimeWarning, "coroutine 'Process.receive' was never awaited", 1) < 0:
                 PyErr_WriteUnraisable(None)
 
     def __await__(self):
-        if self._state != NEW:
+        begun = self._begin()
+        return begun if type(begun) is Waiting else begun.__await__()
+
+    def send(self, value):
+        """As a coroutine has it."""
+        if self._begun is None:
+            self._begun = self._begin()
+        return self._begun.send(value)
+
+    def throw(self, kind, value=None, trace=None):
+        """As a coroutine has it."""
+        error = kind if value is None else value
+        if self._begun is not None:
+            return self._begun.throw(error)
+        self._begin_nothing()
+        raise error() if isinstance(error, type) else error
+
+    def close(self):
+        """As a coroutine has it."""
+        if self._begun is not None:
+            self._begun.close()
+        elif not self._used:
+            self._begin_nothing()
+
+    def __repr__(self):
+        return "<receive>" if self._used else f"<receive of {self._process!r}>"
+
+    cdef int _begin_nothing(self) except -1:
+        if self._used:
             raise RuntimeError("cannot reuse already awaited coroutine")
+        self._used = True
+        self._process = self._match = self._timeout = None
+        return 0
+
+    cdef object _begin(self):
+        cdef Waiting waiting
+        process, match, timeout = self._process, self._match, self._timeout
+        self._begin_nothing()
+        if process is None:
+            raise RuntimeError("a receive is made by a process")
+        scheduler = process._scheduler
+        if timeout is None and scheduler.current is process:
+            waiting = Waiting.__new__(Waiting)
+            waiting._process = process
+            waiting._match = match
+            waiting._text = self._text
+            return waiting
+        if process._alive and not _held(process) and not scheduler.used_up():
+            mailbox = process.mailbox
+            if mailbox is not None:
+                message = mailbox.search(match, process, 0, self._text)
+                if message is not _NOTHING:
+                    waiting = Waiting.__new__(Waiting)
+                    waiting._match = message
+                    waiting._state = FOUND
+                    return waiting
+            if timeout is not None and timeout <= 0:
+                raise TimeoutError("no such message")
+            return process._receive_waiting(match, timeout, self._text)
+        return process._receive_other(match, timeout, self._text)
+
+
+@cython.no_gc
+@cython.freelist(512)
+cdef class Waiting:
+    """A receive under way that is no coroutine.
+
+    The garbage collector does not see it: while it waits it refers to nothing, and is found by
+    its process, by a pointer that is cleared when that goes.  Before it waits, and where it goes
+    another way after all, is a moment.
+    """
+
+    def __await__(self):
         return self
 
     def __iter__(self):
@@ -586,9 +665,6 @@ cdef class Receive:
         """A message has come."""
         self.woken()
 
-    def __repr__(self):
-        return f"<receive of {self._process!r}>" if self._state == NEW else "<receive>"
-
     cdef int woken(self) except -1:
         cdef ProcessCore process
         if self._woken or self._in == NULL:
@@ -606,6 +682,8 @@ cdef class Receive:
         cdef int what
         if self._state == WAITING:
             return self._look_again(result)
+        if self._state == FOUND:
+            return self._done(self._match, result)
         if self._state == OTHERWISE:
             what = PyIter_Send(self._other, value, <PyObject**>result)
             if what != YIELDED:
@@ -621,15 +699,11 @@ cdef class Receive:
 
     cdef int _look(self, void** result) except -1:
         process = self._process
-        if process is None:
-            raise RuntimeError("a receive is made by a process")
         scheduler = process._scheduler
         if self._state == NEW:
             if not process._alive or _held(process):
-                return self._other_way(
-                    process._receive_other(self._match, self._timeout, self._text), result
-                )
-            if scheduler.running and monotonic() > scheduler.deadline:
+                return self._other_way(process._receive_other(self._match, None, self._text), result)
+            if scheduler.used_up():
                 self._state = GAVE_WAY
                 Py_INCREF(None)
                 result[0] = <void*>None
@@ -639,11 +713,8 @@ cdef class Receive:
             message = mailbox.search(self._match, process, 0, self._text)
             if message is not _NOTHING:
                 return self._done(message, result)
-        if self._timeout is not None and self._timeout <= 0:
-            raise TimeoutError("no such message")
         if (
-            self._timeout is None
-            and process._alive
+            process._alive
             and process._receive is None
             and scheduler._stepped is not None
             and scheduler._stepped.process is process
@@ -651,9 +722,7 @@ cdef class Receive:
             and _current_task(scheduler.loop) is scheduler._stepped
         ):
             return self._wait(result)
-        return self._other_way(
-            process._receive_waiting(self._match, self._timeout, self._text), result
-        )
+        return self._other_way(process._receive_waiting(self._match, None, self._text), result)
 
     cdef int _other_way(self, object coroutine, void** result) except -1:
         self._other = coroutine
@@ -676,7 +745,6 @@ cdef class Receive:
         self._match = None
         self._state = WAITING
         self._woken = False
-        PyObject_GC_UnTrack(<PyObject*>self)
         Py_INCREF(self)
         result[0] = <void*>self
         return YIELDED
@@ -725,11 +793,11 @@ cdef class Receive:
         return 0
 
 
-cdef int _receive_send(PyObject* receive, PyObject* value, PyObject** result) except -1:
-    return (<Receive>receive).advance(<object>value, <void**>result)
+cdef int _waiting_send(PyObject* waiting, PyObject* value, PyObject** result) except -1:
+    return (<Waiting>waiting).advance(<object>value, <void**>result)
 
 
-set_send(<PyTypeObject*>Receive, <void*>_receive_send)
+set_send(<PyTypeObject*>Waiting, <void*>_waiting_send)
 
 
 # --------------------------------------------------------------------------- the task
@@ -866,7 +934,7 @@ cdef class ProcessCore:
     """What the runtime's C needs of a process, in two lines of a processor's cache.
 
     Never cleared by the garbage collector, which has enough others in each cycle to clear: a
-    :class:`Receive` counts on being told before the process goes.
+    :class:`Waiting` counts on being told before the process goes.
     """
 
     def __cinit__(self):
@@ -1328,6 +1396,10 @@ cdef class SchedulerCore:
         """Give ``process`` a turn.  Idempotent while it waits for it."""
         self.make_ready(process)
 
+    cdef bint used_up(self) noexcept:
+        """Whether the turn under way has used its budget up."""
+        return self.running and monotonic() > self.deadline
+
     cdef int make_ready(self, ProcessCore process) except -1:
         if process._ready:
             return 0
@@ -1609,9 +1681,9 @@ cdef class SchedulerCore:
         self._stepped = None
         _leave(loop, task)
         if what == YIELDED:
-            if type(value) is Receive and (<Receive>value)._in == <void*>process:
+            if type(value) is Waiting and (<Waiting>value)._in == <void*>process:
                 process._waits = True
-                if task._must_cancel or (<Receive>value)._woken:
+                if task._must_cancel or (<Waiting>value)._woken:
                     task.c_make_runnable()
                 if Py_REFCNT(task) == (1 if lent else 2) and task._plain():
                     if not lent:

@@ -246,6 +246,9 @@ class Process(_Core):
         if not self.alive:
             if current_process() is self:
                 await Waiter(runtime.scheduler)  # cancels the coroutine of a dead process again
+            # One that swallows this in a loop must not hold the others up, nor go on for ever
+            # when the interpreter closes it.
+            await asyncio.sleep(0)
             raise ProcessDead(self.pid, self.exit_reason)
         if self._used_up():
             await asyncio.sleep(0)

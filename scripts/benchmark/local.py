@@ -8,7 +8,7 @@ import operator
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from pynode import Node, Process, atom, send, spawn
 from pynode.terms import Pid
@@ -22,10 +22,15 @@ __all__ = ["endurance", "fan_out", "growth", "processes"]
 
 #: What a gen_server with a state of three takes on a BEAM of 64 bits.
 _BEAM_SERVER: Final = 2858.0
+_STOP: Final = atom.stop
+
+
+def _is_stop(message: Any) -> bool:
+    return bool(message == _STOP)
 
 
 async def _wait(process: Process) -> None:
-    await process.receive(lambda message: message == atom.stop)
+    await process.receive(_is_stop)
 
 
 # --------------------------------------------------------------------------- fan-out

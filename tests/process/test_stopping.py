@@ -70,6 +70,28 @@ async def test_who_swallows_is_closed(runtime: Runtime, caplog: pytest.LogCaptur
     assert "does not end" in record.getMessage()
 
 
+async def test_who_swallows_all_does_not_go_on_for_ever(runtime: Runtime) -> None:
+    """As when the interpreter closes the coroutine of a process that is gone."""
+
+    async def stubborn() -> None:
+        while len(notes) < 2:
+            try:
+                await process.receive()
+            except BaseException as error:
+                notes.append(type(error))
+
+    notes: list[type[BaseException]] = []
+    process = runtime.spawn(waiting)
+    runtime.exit(runtime.main, process.pid, atom.kill)
+    await until(lambda: not process.alive)
+    coroutine = stubborn()
+    coroutine.send(None)
+    with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
+        coroutine.close()
+    coroutine.close()
+    assert notes == [GeneratorExit, GeneratorExit]
+
+
 async def test_a_process_stops_its_own_node(runtime: Runtime) -> None:
     async def body(process: Process) -> None:
         try:
