@@ -141,6 +141,29 @@ async def test_only_servers_are_started(py_node: PyNode) -> None:
         assert node.whereis("counter") is None
 
 
+async def test_a_name_is_one(py_node: PyNode) -> None:
+    Counter.started = 0
+    wrong: Any
+    async with py_node() as node:
+        for wrong in (5, ("glbal", "x"), b"name", ("via",)):
+            with pytest.raises(TypeError, match="a name is a str or an Atom, not"):
+                await node.start(Counter, name=wrong)
+    assert Counter.started == 0
+
+
+async def test_what_goes_to_a_pid_goes_to_nothing_else(py_node: PyNode) -> None:
+    no_pid: Any = 5
+    async with py_node() as node:
+        with pytest.raises(TypeError, match="a name is given to a pid, not to 5"):
+            node.register("a", no_pid)
+        with pytest.raises(TypeError, match="a link is to a pid, not to 5"):
+            node.link(no_pid)
+        with pytest.raises(TypeError, match="a link is to a pid, not to 5"):
+            node.unlink(no_pid)
+        with pytest.raises(TypeError, match="an exit signal goes to a pid or an alias, not to 5"):
+            node.exit(no_pid, "reason")
+
+
 def test_what_is_exposed_can_be_called() -> None:
     node = Node("wrong@localhost", cookie="c")
     wrong: Any

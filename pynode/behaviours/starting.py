@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pynode.behaviours.debug import Debug
 from pynode.behaviours.extra import extra_of
-from pynode.behaviours.names import ServerName
+from pynode.behaviours.names import ServerName, plain_name
 from pynode.behaviours.words import KILL, TIMEOUT
 from pynode.errors import StartError
 from pynode.terms import Pid
@@ -64,9 +64,12 @@ async def start(
         AlreadyStarted: a live process has the name.
         StartIgnored: ``init`` raised :class:`Ignore`.
         StartError: ``init`` stopped or failed (its reason), or took too long (``timeout``).
-        TypeError: ``server`` is no such class, or ``timeout`` no number; nothing was started.
+        TypeError: ``server`` is no such class, ``name`` no name, or ``timeout`` no number; nothing
+            was started.
     """
     _check(server, timeout)
+    if name is not None:
+        plain_name(name)
     body: BehaviourBody = server._make_body(args, kwargs)
     waiting: asyncio.Future[None] = runtime.loop.create_future()
     body.starting = waiting

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pynode.errors import NameError_
 from pynode.process.words import UNDEFINED
+from pynode.shown import shown
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Names:
     def register(self, name: Atom | str, pid: Pid) -> None:
         """Register; see :meth:`Runtime.register`."""
         name = self.free(name)
+        if type(pid) is not Pid:
+            raise TypeError(f"a name is given to a pid, not to {shown(pid)!r}")
         process = self._runtime.local(pid)
         if process is None:
             raise NameError_(f"{pid!r} is no live process of this node")

@@ -73,6 +73,8 @@ _OWN_MODULES: Final = (
     "pynode.process.scheduler",
     "pynode.process.task",
     "pynode.process._stepping",
+    "pynode.process.blocking",
+    "pynode.process.process",
     "pynode.behaviours.",
 )
 

@@ -14,6 +14,7 @@ from pynode.process.delivery import Delivery
 from pynode.process.monitors import ALIAS_MODES, Alias, Monitor
 from pynode.process.names import as_atom
 from pynode.process.words import DOWN
+from pynode.shown import shown
 from pynode.terms import Atom, Pid, Reference, copy_term
 
 if TYPE_CHECKING:
@@ -66,9 +67,12 @@ class Signals(Delivery):
             EncodeError: ``reason`` is no term.
             PeerBusy: too much is waiting for that node.
             ProcessDead: ``process`` has ended.
+            TypeError: ``to`` is neither a pid nor an alias.
         """
         if not process.alive:
             raise self.refusal(process)
+        if type(to) is not Pid and type(to) is not Reference:
+            raise TypeError(f"an exit signal goes to a pid or an alias, not to {shown(to)!r}")
         reason = copy_term(reason)
         if not self.is_own(to):
             control: c.Control
@@ -99,17 +103,21 @@ class Signals(Delivery):
         Raises:
             PeerBusy: too much is waiting for that node.
             ProcessDead: ``process`` has ended.
+            TypeError: ``to`` is no pid.
         """
         if not process.alive:
             raise self.refusal(process)
-        self.links.link(process, to)
+        self.links.link(process, _pid(to))
 
     def unlink(self, process: Process, to: Pid) -> None:
         """Take the link away (``unlink/1``): from now on it has no effect on ``process``.
 
         An exit message of it that is in the mailbox already stays there.
+
+        Raises:
+            TypeError: ``to`` is no pid.
         """
-        self.links.unlink(process, to)
+        self.links.unlink(process, _pid(to))
 
     def monitor(
         self,
@@ -264,3 +272,9 @@ class Signals(Delivery):
 
 def _is_down(message: Any, ref: Reference) -> bool:
     return type(message) is tuple and len(message) == 5 and message[1] == ref
+
+
+def _pid(to: Any) -> Pid:
+    if type(to) is Pid:
+        return to
+    raise TypeError(f"a link is to a pid, not to {shown(to)!r}")
