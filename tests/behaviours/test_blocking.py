@@ -94,7 +94,8 @@ async def test_a_crash_in_the_thread(runtime: Runtime, caplog: pytest.LogCapture
         await gen.call(runtime.main, pid, atom.crash)
     assert caught.value.reason[0] == (atom.python_error, atom.ValueError, b"in the thread")
     names = [frame[1].name for frame in caught.value.reason[1]]
-    assert names[0] == "Model.handle_call"
+    assert names == ["Model.handle_call"]
+    assert caplog.text.count('  File "') == 1
 
 
 async def test_init_declines_in_the_thread(runtime: Runtime) -> None:
