@@ -129,10 +129,10 @@ async def test_a_waiting_process_is_three_objects(runtime: Runtime) -> None:
     _ = runtime.main
     gc.collect()
     before = len(gc.get_objects())
-    for _ in range(1000):
-        stepping.spawn_function(runtime, _wait, ())
-    await asyncio.sleep(0.05)
-    await _until(runtime, 1001)
+    processes = [stepping.spawn_function(runtime, _wait, ()) for _ in range(1000)]
+    async with asyncio.timeout(10):
+        while not all(process.receivers for process in processes):  # noqa: ASYNC110
+            await asyncio.sleep(0)
     gc.collect()
     assert len(gc.get_objects()) - before < 3100
 
