@@ -112,7 +112,8 @@ class OpaqueFun(Frozen):
     """A fun made by a BEAM module's own code: it cannot run here, and goes back as it came.
 
     The parts are those of NEW_FUN_EXT.  ``env`` are the values the fun closes over, ``pid`` its
-    creator (from OTP 27 on without meaning); the name of its function is not on the wire.
+    creator (from OTP 27 on without meaning); the name of its function is not on the wire.  Two are
+    equal whoever made them, as on a BEAM.
     """
 
     __slots__ = ("arity", "env", "index", "module", "old_index", "old_uniq", "pid", "uniq")
@@ -165,13 +166,16 @@ class OpaqueFun(Frozen):
             self.env,
         )
 
+    def _compared(self) -> tuple[Any, ...]:
+        return self.module, self.index, self.uniq, self.arity, self.old_uniq, self.env
+
     def __eq__(self, other: object) -> bool:
         if type(other) is OpaqueFun:
-            return self._parts() == other._parts()
+            return self._compared() == other._compared()
         return NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._parts())
+        return hash(self._compared())
 
     def __repr__(self) -> str:
         return f"#Fun<{self.module}.{self.index}.{self.old_uniq}>"

@@ -10,7 +10,9 @@ inside a key is the exception: its bytes are copied once for each such level.)
 
 Source: "Erlang Reference Manual", section "Term Comparisons"; ``erts_cmp_compound`` of the
 emulator for what it leaves open: pids by serial, id, node, creation; references by node, creation,
-then the last word first; ports by node, creation, number.
+then the last word first; ports by node, creation, number.  One thing no other program can know:
+from OTP 26 on, maps with several atoms as keys that are keys of maps themselves are ordered by the
+numbers that their node happened to give the atoms; here they go by the atoms' text, as on OTP 25.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from pynode.terms import (
     Port,
     Record,
     Reference,
+    TermMap,
     atom,
 )
 
@@ -85,6 +86,15 @@ def test_opaque_fun_refuses_wrong_parts() -> None:
         OpaqueFun("m", 1, 0, b"u" * 16, 0, "0", PID)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="Pid"):
         OpaqueFun("m", 1, 0, b"u" * 16, 0, 0, atom.a)  # type: ignore[arg-type]
+
+
+def test_opaque_funs_are_equal_whoever_made_them() -> None:
+    made_by = [
+        OpaqueFun("m", 1, 0, b"u" * 16, 0, 7, Pid(atom("a@b"), number, 0, 1)) for number in (1, 2)
+    ]
+    assert made_by[0] == made_by[1]
+    assert len(set(made_by)) == len(TermMap(dict.fromkeys(made_by))) == 1
+    assert made_by[0] != OpaqueFun("m", 1, 0, b"u" * 16, 0, 8, made_by[0].pid)
 
 
 def test_record_fields_by_name() -> None:
