@@ -214,9 +214,7 @@ def opaque_funs(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[OpaqueFun
     )
 
 
-def _opaque_fun(
-    module: str, index: int, version: int, pid: Pid, env: list[Any]
-) -> OpaqueFun:
+def _opaque_fun(module: str, index: int, version: int, pid: Pid, env: list[Any]) -> OpaqueFun:
     # A BEAM keeps one entry for all funs of one module, index and uniq, and gives back the other
     # parts as it first saw them; as keys of a map, two that differ in the rest are one, and the map
     # is no term.  So the parts follow from each other, as they do in a real module.
