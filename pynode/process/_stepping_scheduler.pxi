@@ -1,0 +1,405 @@
+# The run queue, and a turn of a process: its callback, its messages, a step of its coroutine.
+
+cdef class SchedulerCore:
+    """The run queue of one runtime."""
+
+    def __init__(self, runtime):
+        self._runtime = runtime
+        self.loop = runtime.loop
+        self.table = runtime._table
+        self.thread = runtime.thread_id
+        self._ready = []
+        self._next = 0
+        self._woken = deque()
+        self._call_soon = runtime.loop.call_soon
+        self._shared = self._source = None
+        self.batching = False
+        self._armed = False
+        self.running = False
+        self.budget = BUDGET
+        self.slow = SLOW
+        self.deadline = 0.0
+        self.current = None
+        self.on_turn = None
+
+    @property
+    def _queue(self):
+        return self._ready[self._next :]
+
+    def ready(self, ProcessCore process not None):
+        """Give ``process`` a turn.  Idempotent while it waits for it."""
+        self.make_ready(process)
+
+    cdef bint used_up(self) noexcept:
+        """Whether the turn under way has used its budget up."""
+        return self.running and monotonic() > self.deadline
+
+    cdef int make_ready(self, ProcessCore process) except -1:
+        if process._ready:
+            return 0
+        process._ready = True
+        self._ready.append(process)
+        if not self._armed and not self.running and not self.batching:
+            self._arm()
+        return 0
+
+    def wake(self, future):
+        """Let the task that waits on ``future`` go on: at the end of a batch, or soon."""
+        if self.batching:
+            self._woken.append(future)
+        elif not future.done():
+            future.set_result(None)
+
+    cdef int _arm(self) except -1:
+        self._call_soon(self._turn, context=self._runtime.context)
+        self._armed = True  # not before: an interrupt in call_soon() must not be the last turn
+        return 0
+
+    def _turn(self):
+        self._armed = False
+        self.c_run()
+
+    def drain(self):
+        """End a batch: run a turn now, if no asyncio task is in the middle of a step."""
+        self.batching = False
+        if self._next < len(self._ready) or self._woken:
+            if not self.running and _current_task(self.loop) is None:
+                self.c_run()
+                return
+            while self._woken:
+                self.wake(self._woken.popleft())
+            if self._next < len(self._ready) and not self.running and not self._armed:
+                self._arm()
+
+    def run(self):
+        """Run until the queue is empty or the budget is used up."""
+        self.c_run()
+
+    cdef int c_run(self) except -1:
+        cdef double now, then, deadline
+        cdef ProcessCore process
+        cdef list queue = self._ready
+        if self.running:
+            return 0
+        self.running = True
+        now = monotonic()
+        self.deadline = deadline = now + self.budget
+        try:
+            if self._woken:
+                now = self._step_tasks()
+            while self._next < len(queue):
+                process = <ProcessCore>queue[self._next]
+                queue[self._next] = None
+                self._next += 1
+                if self._next == len(queue):
+                    queue.clear()
+                    self._next = 0
+                elif self._next >= 1024 and 2 * self._next > len(queue):
+                    del queue[: self._next]
+                    self._next = 0
+                process._ready = False
+                self.current = process
+                then = now
+                now = self._run_process(process, now)
+                if self.on_turn is not None:
+                    self.on_turn(process, now - then)
+                if not process._alive and self._spawner == <void*>process:
+                    self._source = self._shared = None
+                    self._spawner = NULL
+                if now > deadline:
+                    break
+        finally:
+            self.current = None
+            self.running = False
+            if self._woken:
+                for future in self._woken:
+                    if not future.done():
+                        future.set_result(None)
+                self._woken.clear()
+            if self._next < len(queue) and not self._armed:
+                self._arm()
+        return 0
+
+    cdef double _step_tasks(self) except -1:
+        """Step the asyncio tasks that a batch has woken; the rest, if any, comes soon."""
+        cdef double now
+        while True:
+            self._woken.popleft().step()
+            now = monotonic()
+            if not self._woken or now > self.deadline:
+                return now
+
+    cdef double _run_process(self, ProcessCore process, double now) except -1:
+        """Give ``process`` its turn, begun at ``now``; return when it ended."""
+        if process._coro is not None:
+            if not process._runnable:
+                return now
+        elif not process._alive:
+            return now
+        if process._owned:
+            return self._go_on(process, now)
+        if process._turned:
+            _own(process)
+            return self._go_on(process, now)
+        # In its first turn a process has but a loan of a context, if it changes nothing in it.
+        shared = process._context
+        _own(process)
+        before = PyContext_Copy(process._context)
+        process._kept = False
+        try:
+            now = self._go_on(process, now)
+        finally:
+            process._turned = True
+            context = process._context
+            if not process._kept and Py_REFCNT(context) == 2 and same_variables(context, before):
+                process._context = shared
+                process._owned = False
+        return now
+
+    cdef double _go_on(self, ProcessCore process, double now) except -1:
+        if process._coro is not None:
+            now = self._step(process, now)
+            if process._coro is not None or not process._alive:
+                return now
+        if process._begins:
+            process._begins = False
+            begin = process._match
+            process._match = None
+            if type(begin) is tuple:
+                begin, args = <tuple>begin
+                args = (process, *args)
+            else:
+                args = (process,)
+            now = self._call(process, begin, args, now)
+            if process.body is None and process._coro is None:
+                self._runtime.deaths.end(process, NORMAL)
+        if process.body is None:
+            return now
+        return self._messages(process, now)
+
+    cdef double _messages(self, ProcessCore process, double now) except -1:
+        """Give the body its messages, one after the other."""
+        cdef Py_ssize_t left = _BATCH
+        cdef Mailbox mailbox
+        cdef double then
+        cdef PyObject* result
+        call = process.body.message
+        context = process._context
+        message = None
+        while left > 0:
+            if process._coro is not None or not process._alive or _held(process):
+                return now
+            mailbox = process.mailbox
+            if mailbox is None:
+                return now
+            if mailbox.all() == 0:
+                if process.receivers is None:
+                    process.mailbox = None  # an idle process is as small as can be
+                return now
+            message = mailbox.take_first(process)
+            then = now
+            if enter_context(context) < 0:  # a thread of the program's is in it
+                self._raised(process, _caught(), call)
+                return monotonic()
+            result = PyObject_CallFunctionObjArgs(
+                call, <PyObject*>process, <PyObject*>message, NULL
+            )
+            if result == NULL:
+                error = _caught()
+                PyContext_Exit(context)
+                self._raised(process, error, call)
+                now = monotonic()
+            else:
+                value = <object>result
+                Py_DECREF(value)
+                PyContext_Exit(context)
+                now = monotonic()
+                if now - then > self.slow:
+                    self._warn(process, call, now - then)
+                if value is not None:
+                    now = self._begin_task(process, value, now)
+            if now > self.deadline:
+                break
+            left -= 1
+        self.make_ready(process)
+        return now
+
+    cdef double _call(
+        self, ProcessCore process, object callback, tuple args, double now
+    ) except -1:
+        """Run a callback of the body, and the first step of the coroutine it may return."""
+        cdef double then = now
+        cdef PyObject* result
+        context = process._context
+        if enter_context(context) < 0:
+            self._raised(process, _caught(), callback)
+            return monotonic()
+        result = PyObject_Call(callback, args, NULL)
+        if result == NULL:
+            error = _caught()
+            PyContext_Exit(context)
+            self._raised(process, error, callback)
+            return monotonic()
+        coro = <object>result
+        Py_DECREF(coro)
+        PyContext_Exit(context)
+        now = monotonic()
+        if now - then > self.slow:
+            self._warn(process, callback, now - then)
+        return now if coro is None else self._begin_task(process, coro, now)
+
+    cdef double _begin_task(self, ProcessCore process, object coro, double now) except -1:
+        if not process._alive:  # it ended itself in the callback, and none of this has begun
+            coro.close()
+            return now
+        process._coro = coro
+        return self._step(process, now)
+
+    cdef double _step(self, ProcessCore process, double now) except -1:
+        """Step the coroutine; when it has ended, draw the consequences."""
+        cdef double then = now
+        cdef PyObject* result = NULL
+        cdef int what
+        cdef bint entered
+        cdef TaskCore task = None if process._more is None else process._more.task
+        cdef bint lent = task is None
+        if lent:
+            task = self._spare
+            self._spare = None
+            if task is None:
+                task = TaskCore.__new__(_Task)
+            task.process = process
+            task._coro = process._coro
+        process._runnable = False
+        process._waits = False
+        task._fut_waiter = None
+        task._waiter = None
+        error = task._throw
+        task._throw = None
+        if task._must_cancel:
+            task._must_cancel = False
+            if error is None:
+                error = _Cancelled()
+        coro = process._coro
+        loop = self.loop
+        context = process._context
+        _enter(loop, task)
+        self._stepped = task
+        task.stepping = True
+        entered = enter_context(context) == 0
+        if not entered:  # a thread of the program's is in it
+            what = -1
+        elif error is None:
+            what = PyIter_Send(coro, None, &result)
+        else:
+            result = PyObject_CallMethodOneArg(coro, _THROW, error)
+            what = YIELDED
+            if result == NULL:
+                what = -1
+                if PyErr_ExceptionMatches(StopIteration):
+                    stop = _caught()
+                    value = stop.value
+                    Py_INCREF(value)
+                    result = <PyObject*>value
+                    what = RETURNED
+            error = None
+        if what == -1:
+            error = _caught()
+            value = None
+        else:
+            value = <object>result
+            Py_DECREF(value)
+        if entered:
+            PyContext_Exit(context)
+        task.stepping = False
+        self._stepped = None
+        _leave(loop, task)
+        if what == YIELDED:
+            if type(value) is Waiting and (<Waiting>value)._in == <void*>process:
+                process._waits = True
+                if task._must_cancel or (<Waiting>value)._woken:
+                    task.c_make_runnable()
+                if Py_REFCNT(task) == (1 if lent else 2) and task._plain():
+                    if not lent:
+                        process._more.task = None
+                    task.process = None  # the rest is as in a new one
+                    task._coro = None
+                    self._spare = task
+                elif lent:
+                    _more(process).task = task
+            else:
+                if lent:
+                    _more(process).task = task
+                task._wait_for(value)
+            now = monotonic()
+            if now - then > self.slow:
+                self._warn(process, coro, now - then)
+            return now
+        task.finished = True
+        task.result_ = value
+        task.error = error
+        process._coro = None
+        if not lent:
+            process._more.task = None
+        if task._callbacks:
+            for callback, around in task._callbacks:
+                loop.call_soon(callback, task, context=around)
+            task._callbacks = None
+        if Py_REFCNT(task) == 1 and not has_weakrefs(task):
+            task._reset()
+            self._spare = task
+        now = monotonic()
+        if now - then > self.slow:
+            self._warn(process, coro, now - then)
+        self._ended(process, error, coro)
+        return now
+
+    cdef int _ended(self, ProcessCore process, object error, object coro) except -1:
+        if not process._alive:
+            self._runtime.deaths.zombie_ended(process)
+            if error is not None and type(error) is not _Cancelled:
+                self._zombie_raised(process, error)
+        elif error is not None:
+            self._raised(process, error, coro)
+        elif process.body is None:
+            self._runtime.deaths.end(process, NORMAL)
+        return 0
+
+    cdef object snapshot(self):
+        """Return the current context as it is now: the last such one, if nothing has changed.
+
+        The current process is not in it: who waits in a copy would keep its dead parent, and
+        that one its own, for ever.
+        """
+        cdef PyObject* found = NULL
+        context = PyContext_CopyCurrent()
+        if self._shared is not None:
+            last = self._shared()
+            if last is not None and same_variables(self._source, context):
+                return last
+        base = context
+        PyContextVar_Get(_CURRENT, NULL, &found)
+        self._spawner = <void*>found
+        if found != NULL:
+            Py_DECREF(<object>found)
+            base = PyContext_Copy(context)
+            PyContext_Enter(base)
+            try:
+                PyContextVar_Set(_CURRENT, None)
+            finally:
+                PyContext_Exit(base)
+        self._source = context
+        self._shared = weak_reference(base)
+        return base
+
+    def base_context(self):
+        """Return a context with the variables of the current one, to be copied, not entered."""
+        return self.snapshot()
+
+
+cdef object _caught():
+    """Return what was raised."""
+    cdef PyObject* found = raised()
+    error = <object>found
+    Py_DECREF(error)
+    return error
