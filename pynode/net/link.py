@@ -125,6 +125,7 @@ class Link:
         net = self._net
         frames = self.connection.frames_received
         net.gathering = True
+        net.awake.read()
         net.sink.batch_begin()
         try:
             verb(data, self._on_control)

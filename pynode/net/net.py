@@ -46,6 +46,7 @@ from pynode.net.addresses import (
     Endpoint,
     listen_addresses,
 )
+from pynode.net.awake import Awake
 from pynode.net.channel import Channel, Receiver
 from pynode.net.epmd_server import EpmdServer
 from pynode.net.handshaking import Attempt, Dial, Reception
@@ -147,6 +148,7 @@ class Net:
         self.tls: MakeChannel | None = None if config.tls is None else self._tls(config.tls)
         self.length_bytes = 2 if config.tls is None else 4
         self.ticker = Ticker(config.timeouts.net_ticktime, self._tick, self._tick_only)
+        self.awake = Awake(config.timeouts.busy_wait)
         self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # from start on
         self.port = 0
         self.running = False
@@ -236,6 +238,7 @@ class Net:
         if self.dynamic:
             self.running = True
             self.ticker.start(self.loop)
+            self.awake.start(self.loop)
             return
         try:
             endpoints = await listen_addresses(
@@ -259,6 +262,7 @@ class Net:
         self.running = True
         self._listening.resume()
         self.ticker.start(self.loop)
+        self.awake.start(self.loop)
 
     async def flush(self, timeout: float | None) -> None:
         """Wait until the kernel has all that is queued for connected peers, ``timeout`` s at most.
@@ -284,6 +288,7 @@ class Net:
         self._refused.clear()
         self._listening.pause()
         self.ticker.stop()
+        self.awake.stop()
         self.disconnect_all(STOPPED)
         self._listening.close()
         registration = self._registering.close()
@@ -425,6 +430,8 @@ class Net:
         """Write what has gathered."""
         self.gathering = False
         unwritten = self._unwritten
+        if unwritten:
+            self.awake.wrote()
         try:
             while unwritten:
                 unwritten.pop().flush()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pynode import Node
+from pynode.config import Timeouts
 from pynode.terms import atom, charlist
 from pynode.testing import Beam, Epmd, Release
 from scripts.benchmark import cluster, codec, local, messages, report
@@ -30,6 +31,8 @@ class Stage(NamedTuple):
 
     epmd: Epmd
     node: Node
+    #: The same, but for its loop, which sleeps whenever it has nothing to do.
+    asleep: Node
     beam: Beam
     other: Beam
 
@@ -44,7 +47,7 @@ async def _codec(scale: Scale, stage: Stage) -> Rows:
 
 PARTS: Final[dict[str, Measure]] = {
     "codec": _codec,
-    "calls": lambda scale, on: messages.calls(scale, on.node, on.beam, on.other),
+    "calls": lambda scale, on: messages.calls(scale, on.node, on.asleep, on.beam, on.other),
     "casts": lambda scale, on: messages.casts(scale, on.node, on.beam, on.other),
     "large": lambda scale, on: messages.large(scale, on.node, on.beam, on.other),
     "fanout": lambda scale, on: local.fan_out(scale, on.node, on.beam),
@@ -75,10 +78,15 @@ async def _stage() -> AsyncIterator[Stage]:
                 "epmd_port": epmd.port,
                 "hidden": True,
             }
-            async with Node("bench@localhost", **options) as node:
+            sleepy = Timeouts(busy_wait=None)
+            async with (
+                Node("bench@localhost", **options) as node,
+                Node("asleep@localhost", timeouts=sleepy, **options) as asleep,
+            ):
                 await node.connect(one.name)
                 await node.connect(two.name)
-                yield Stage(epmd, node, one, two)
+                await asleep.connect(one.name)
+                yield Stage(epmd, node, asleep, one, two)
         finally:
             one.kill()
             two.kill()

@@ -58,36 +58,62 @@ def _percentiles(times: list[float]) -> tuple[float, float]:
     return ordered[len(ordered) // 2] * MICRO, ordered[len(ordered) * 99 // 100] * MICRO
 
 
-async def calls(scale: Scale, node: Node, beam: Beam, other: Beam) -> list[Row]:
-    """Return the rows of calls in both directions, and of the machine's mood."""
+async def _calls(
+    node: Node, there: Pid, beam: Beam, count: int
+) -> tuple[list[tuple[float, float]], list[float]]:
+    """Call, and be called; return median and 99th percentile, and own CPU a call, in us."""
+    here = await node.start(Sink)
+    await round_trip(node, there, 20)
+    await _aside(beam, "calls", here, atom.warm, 20)
+    before = time.process_time()
+    out = _percentiles(await round_trip(node, there, count))
+    between = time.process_time()
+    median, late = await _aside(beam, "calls", here, (atom.get, b"key"), count)
+    after = time.process_time()
+    await node.stop_server(here)
+    spent = [(between - before) / count * MICRO, (after - between) / count * MICRO]
+    return [out, (median / 1000, late / 1000)], spent
+
+
+async def calls(scale: Scale, node: Node, asleep: Node, beam: Beam, other: Beam) -> list[Row]:
+    """Return the rows of calls in both directions, and of the machine's mood.
+
+    ``asleep`` is a node that does not wait busily, and sleeps between a request and its answer.
+    """
     plain = "BufferedProtocol ping-pong"
+    sleeping = "without busy wait"
     rows = [
         Row("call out, median", plain, "us", 1.1, 1.4),
         Row("call out, 99th percentile", plain, "us"),
         Row("call in, median", plain, "us", 1.1, 1.4),
         Row("call in, 99th percentile", plain, "us"),
+        Row(f"call out {sleeping}", plain, "us"),
+        Row(f"call in {sleeping}", plain, "us"),
+        Row("own CPU of a call out", sleeping, "us"),
+        Row("own CPU of a call in", sleeping, "us"),
         Row("call out, median", "BEAM to BEAM", "us"),
         Row(plain, "blocking ping-pong", "us"),
     ]
     count = scale.of(4000, 50)
     there: Pid = beam.rpc("pynode_bench", "server")
-    here = await node.start(Sink)
-    await round_trip(node, there, 20)
-    await _aside(beam, "calls", here, atom.warm, 20)
     for _ in range(scale.rounds):
         beside = _percentiles(await buffered(count))
-        out = _percentiles(await round_trip(node, there, count))
-        median, late = await _aside(beam, "calls", here, (atom.get, b"key"), count)
+        (out, into), spent = await _calls(node, there, beam, count)
         again = _percentiles(await buffered(count))
+        (slow_out, slow_into), slow_spent = await _calls(asleep, there, beam, count)
         between, _ = await _aside(other, "calls", there, (atom.get, b"key"), count)
         bare = await asyncio.to_thread(blocking, count)
-        rows[0].add(out[0], beside[0])
-        rows[1].add(out[1], beside[1])
-        rows[2].add(median / 1000, again[0])
-        rows[3].add(late / 1000, again[1])
-        rows[4].add(out[0], between / 1000)
-        rows[5].add(statistics.mean((beside[0], again[0])), bare * MICRO)
-    await node.stop_server(here)
+        mood = [statistics.mean(pair) for pair in zip(beside, again, strict=True)]
+        for row, pair in zip(rows[:4:2], (out, into), strict=True):
+            row.add(pair[0], mood[0])
+        for row, pair in zip(rows[1:4:2], (out, into), strict=True):
+            row.add(pair[1], mood[1])
+        rows[4].add(slow_out[0], mood[0])
+        rows[5].add(slow_into[0], mood[0])
+        rows[6].add(spent[0], slow_spent[0])
+        rows[7].add(spent[1], slow_spent[1])
+        rows[8].add(out[0], between / 1000)
+        rows[9].add(mood[0], bare * MICRO)
     return rows
 
 
