@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +29,7 @@ from .conftest import MakeNet
 from .harness import PATIENCE, Script, recorder, send
 
 DIALLER = "dialler@localhost"
+_SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 
 
 def refusals(net: Net) -> list[ConnectError]:
@@ -327,6 +331,19 @@ async def test_handshakes_are_limited(make_net: MakeNet) -> None:
     assert await reading == b"sok"
     await idle[1].close()
     await late.close()
+
+
+@pytest.mark.skipif(not _SOMAXCONN.exists(), reason="not Linux")
+async def test_a_whole_cluster_may_come_at_once(make_net: MakeNet) -> None:
+    """Also while the loop is busy: whom the kernel has to turn away tries again after a second."""
+    net = await make_net("me@localhost")
+    count = min(500, int(_SOMAXCONN.read_text()))
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):  # nothing is accepted meanwhile
+            coming = stack.enter_context(socket.socket())
+            coming.settimeout(0.9)
+            coming.connect(("127.0.0.1", net.port))
+        await net.stop()
 
 
 async def test_silent_handshakes_give_way(make_net: MakeNet) -> None:
