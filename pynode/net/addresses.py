@@ -37,8 +37,8 @@ _log = logging.getLogger("pynode.net")
 #: A socket address as the socket module has it.
 Address: TypeAlias = Any
 _SIOCGIFADDR: Final = 0x8915
-#: A whole cluster that reconnects at once finds room, also while the loop is busy; who does not waits
-#: for a second before the kernel tries again.  (The kernel has a limit of its own.)
+#: A whole cluster that reconnects at once finds room, also while the loop is busy: who finds none
+#: waits for a second before the kernel tries again.  (The kernel has a limit of its own.)
 _BACKLOG: Final = 1024
 
 
