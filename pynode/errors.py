@@ -129,7 +129,14 @@ class TermError(PynodeError, ValueError):
 
 
 class EncodeError(TermError):
-    """A Python value has no Erlang term; nothing was sent."""
+    """A Python value has no Erlang term; nothing was sent.
+
+    ``callback`` is the ``(module, function, arity)`` that returned it, where a callback did.
+    """
+
+    def __init__(self, *args: Any, callback: tuple[Any, Any, int] | None = None) -> None:
+        super().__init__(*args)
+        self.callback: Final = callback
 
 
 class DecodeError(TermError):
@@ -387,7 +394,8 @@ class DeviceError(PynodeError):
 class StartError(PynodeError):
     """A server did not start; ``reason`` is the term of Erlang's ``{error, Reason}``.
 
-    The process has ended, and a name it was to have is free again.
+    The process has ended, and a name it was to have is free again.  Where an exception of this
+    program was the cause, it is the ``__cause__``.
     """
 
     def __init__(self, reason: Any) -> None:

@@ -72,6 +72,10 @@ class _Writer:
         if self._left <= 0:
             self._put(_MORE)
         elif kind is tuple:
+            file = _file_of(term)
+            if file is not None:
+                self._put(f"({term[0]!r}, charlist({_leaf(file)}))")
+                return
             self._container("(", term, ",)" if len(term) == 1 else ")", depth)
         elif kind is list:
             self._container("[", term, "]", depth)
@@ -110,6 +114,16 @@ class _Writer:
             return False
         self._put(_MORE)
         return True
+
+
+def _file_of(term: tuple[Any, ...]) -> str | None:
+    """Return the path in a ``{file, Charlist}`` of a stack trace: numbers are no help there."""
+    if len(term) != 2 or type(term[1]) is not list or repr(term[0]) != "atom.file":
+        return None
+    path = term[1]
+    if not path or not all(type(each) is int and 0x20 <= each < 0x110000 for each in path):
+        return None
+    return "".join(map(chr, path))
 
 
 def _leaf(term: Any) -> str:

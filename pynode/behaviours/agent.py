@@ -32,7 +32,7 @@ from pynode.behaviours.gen_server import GenServer, ServerBody
 from pynode.behaviours.names import ServerRef, look_up
 from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import OK
-from pynode.errors import NO_REPLY, FunctionClause, Stop
+from pynode.errors import NO_REPLY, EncodeError, FunctionClause, Stop
 from pynode.terms import Atom, ExportFun, OpaqueFun, Pid
 
 if TYPE_CHECKING:
@@ -167,6 +167,10 @@ class AgentBody(ServerBody):
         super().__init__(cls, args, kwargs)
         #: A fun as it stands in a message -> the callable.  Gone with the agent.
         self.lent: dict[OpaqueFun, Callable[..., Any]] = {}
+
+    def _no_term(self, error: EncodeError) -> EncodeError:
+        text = f"what a function of {type(self.instance).__qualname__} returned is no term: {error}"
+        return EncodeError(text, callback=(self.callback_module(), Atom("handle_call"), 3))
 
 
 # --------------------------------------------------------------------------- client

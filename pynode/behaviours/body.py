@@ -21,7 +21,15 @@ from pynode.behaviours.names import ServerName, give_name, plain_name, take_name
 from pynode.behaviours.status import Failure, report
 from pynode.behaviours.trace import generic_text
 from pynode.behaviours.words import ACK, ANCESTORS, ERROR, IGNORE, INITIAL_CALL, NORMAL, OK
-from pynode.errors import AlreadyStarted, Exit, Ignore, StartError, StartIgnored, Stop
+from pynode.errors import (
+    NO_REPLY,
+    AlreadyStarted,
+    Exit,
+    Ignore,
+    StartError,
+    StartIgnored,
+    Stop,
+)
 from pynode.process.process import current_process
 from pynode.process.reasons import reason_of
 from pynode.terms import Atom, Pid
@@ -176,7 +184,10 @@ class BehaviourBody(QuickBody):
             raise Exit(NORMAL) from None
         except (Exception, Exit) as error:
             reason = reason_of(error)
-            await self._give_up(StartError(reason))
+            problem = StartError(reason)
+            # Of an Exit, what it was raised from: the exit itself is the reason.
+            problem.__cause__ = error.__cause__ if isinstance(error, Exit) else error
+            await self._give_up(problem)
             if isinstance(error, Stop):
                 raise Exit(reason) from None
             raise
@@ -252,7 +263,7 @@ class BehaviourBody(QuickBody):
     async def end(self, reason: Any, message: Any = ()) -> None:
         """End with ``reason`` after the ``terminate`` callbacks; ``message`` is what told it to."""
         self.fails(message)
-        await self.finish(reason)
+        await self.conclude(reason, None)
         raise Exit(reason)
 
     async def crash(
@@ -261,10 +272,29 @@ class BehaviourBody(QuickBody):
         """End as ``error``, which a callback raised, after the ``terminate`` callbacks."""
         reason = reason_of(error)
         self.fails(message, client, more)
-        await self.finish(reason)
+        await self.conclude(reason, error)
         if isinstance(error, Stop):  # asked for, not failed: there is nothing to trace back
             raise Exit(reason) from None
         raise error
+
+    async def conclude(
+        self, reason: Any, error: BaseException | None, told: Any = NO_REPLY
+    ) -> None:
+        """Run :meth:`finish`; what it raises is the end, and shows what it came from.
+
+        Args:
+            reason: with which it was going to end.
+            error: the exception that led here, None where there was none.
+            told: what ``finish`` is given, if that is not the reason.
+        """
+        try:
+            await self.finish(reason if told is NO_REPLY else told)
+        except (Exception, Exit) as later:
+            if self.failure is not None:
+                self.failure = self.failure._replace(ending=reason)
+            if error is not None:
+                _chain(later, error)
+            raise
 
     def fails(
         self, message: Any, client: Pid | None = None, more: dict[str, Any] | None = None
@@ -272,6 +302,17 @@ class BehaviourBody(QuickBody):
         """Remember what the server was at when it began to end, for the record of the crash."""
         if self.failure is None:
             self.failure = Failure(message, client, more or {})
+
+
+def _chain(later: BaseException, error: BaseException) -> None:
+    """Make ``error`` the context of what was raised while it was being dealt with."""
+    known = {id(later)}
+    last = later
+    while last.__context__ is not None and id(last.__context__) not in known:
+        last = last.__context__
+        known.add(id(last))
+    if id(error) not in known:
+        last.__context__ = error
 
 
 def _line_of(process: Process | None) -> tuple[Any, ...]:

@@ -396,7 +396,7 @@ class ServerBody(BehaviourBody):
             try:
                 gen.reply(self.process, caller, result)
             except EncodeError as error:
-                raise self._no_term(error) from error
+                raise self._no_term(error) from None
             if self.extra is not None:
                 self._note((_OUT, result, caller.term))
         elif self.extra is not None:
@@ -404,19 +404,20 @@ class ServerBody(BehaviourBody):
 
     def _no_term(self, error: EncodeError) -> EncodeError:
         name = f"{type(self.instance).__qualname__}.handle_call"
-        return EncodeError(f"the reply of {name} is no term: {error}")
+        text = f"the reply of {name} is no term: {error}"
+        return EncodeError(text, callback=(self.callback_module(), _HANDLE_CALL, 3))
 
     async def _stop(self, stop: Stop, caller: Caller, request: Any) -> None:
         """End as ``{stop, Reason, Reply, State}``: terminate, then the reply, then the end."""
         self.fails(request, caller.pid)
         try:
-            await self.finish(stop.reason)
+            await self.conclude(stop.reason, stop)
         finally:
             if stop.reply is not NO_REPLY:
                 try:
                     gen.reply(self.process, caller, stop.reply)
                 except EncodeError as error:
-                    raise self._no_term(error) from error
+                    raise self._no_term(error) from None
                 if self.extra is not None:
                     self._note((_OUT, stop.reply, caller.term))
         raise Exit(stop.reason) from None

@@ -50,6 +50,7 @@ _CAST: Final = Atom("cast")
 _INFO: Final = Atom("info")
 _INTERNAL: Final = Atom("internal")
 _ENTER: Final = Atom("enter")
+_HANDLE_EVENT: Final = Atom("handle_event")
 _IN: Final = Atom("in")
 _OUT: Final = Atom("out")
 _INIT_STATE: Final = (_INTERNAL, Atom("init_state"))
@@ -236,7 +237,7 @@ class StatemBody(BehaviourBody):
             event_term(self.queue[0]) if self.queue else (),
             None if caller is None else caller.pid,
         )
-        await self.finish(_bare(error, reason))
+        await self.conclude(reason, error, _bare(error, reason))
         if isinstance(error, Stop):
             raise Exit(reason) from None
         raise error
@@ -404,6 +405,12 @@ class StatemBody(BehaviourBody):
             self.ending = [turn.state]
             raise
 
+    def _called(self) -> tuple[Atom, int]:
+        """Return the name and the arity of the callback for the state at hand."""
+        if self.instance._mode == "state_functions" and type(self.state) is Atom:
+            return self.state, 3
+        return _HANDLE_EVENT, 4
+
     def _reply_action(self, turn: _Turn, action: statem.Reply) -> None:
         if not _is_caller(action.caller):
             raise _Bad("bad_action_from_state_function", action)
@@ -415,7 +422,8 @@ class StatemBody(BehaviourBody):
         except EncodeError as error:
             name = type(self.instance).__qualname__
             text = f"a reply of {name} in state {shown(self.state)!r} is no term: {error}"
-            raise EncodeError(text) from error
+            callback = (self.callback_module(), *self._called())
+            raise EncodeError(text, callback=callback) from None
         self._note(_OUT, value, caller.term if type(caller) is Caller else caller)
 
     def _postpone(self, turn: _Turn, action: statem.Postpone) -> None:

@@ -88,10 +88,10 @@ class StaticChildren:
             self._by_id[spec.id] = Child(spec)
         failed = await self._start_all(self._all())
         if failed is not None:
-            child, reason = failed
+            child, error = failed
             await self.terminate()
-            why = (Atom("failed_to_start_child"), term_or_repr(child.id), reason)
-            raise Stop((SHUTDOWN, why))
+            why = (Atom("failed_to_start_child"), term_or_repr(child.id), error.reason)
+            raise Stop((SHUTDOWN, why)) from error
 
     async def terminate(self) -> None:
         """End all, the last first."""
@@ -126,14 +126,14 @@ class StaticChildren:
     def _all(self) -> list[Child]:
         return list(self._by_id.values())
 
-    async def _start_all(self, children: Iterable[Child]) -> tuple[Child, Any] | None:
-        """Start in this order; return the one that fails, with the reason."""
+    async def _start_all(self, children: Iterable[Child]) -> tuple[Child, StartError] | None:
+        """Start in this order; return the one that fails, with its error."""
         for child in children:
             try:
                 await self._start_one(child)
             except StartError as error:
                 self._tree._reports.error("start_error", error.reason, child)
-                return child, error.reason
+                return child, error
             if child.pid is None and child.is_temporary:
                 del self._by_id[child.id]
         return None

@@ -49,6 +49,8 @@ class Failure(NamedTuple):
     """The pid that waits for a reply, or None."""
     more: dict[str, Any]
     """What the behaviour adds, by the names of its ``format_status``."""
+    ending: Any = None
+    """The reason with which it was going to end, where ``terminate`` has failed."""
 
 
 # --------------------------------------------------------------------------- format_status
@@ -147,6 +149,8 @@ def report(body: BehaviourBody, reason: Any) -> tuple[str, dict[str, Any]]:
     if failure is not None:
         seen = _seen(body, reason, failure)
         facts |= seen
+        if failure.ending is not None:
+            facts["ending_with"] = seen["ending_with"] = failure.ending
         lines += [f"  {key.replace('_', ' ')}: {shown(value)!r}" for key, value in seen.items()]
     facts["initial_call"] = body.initial_call()
     facts["ancestors"] = list(body.ancestors)

@@ -162,7 +162,14 @@ async def launch(
     except (Ignore, StartIgnored):
         return None, NO_INFO
     except NameError_ as error:
-        raise StartError(_checked(reason_of(error))) from error
+        failure = StartError(_checked(reason_of(error)))
+        failure.__cause__ = error
+    except StartError as error:
+        failure = error
+    failures = getattr(process.body, "failures", None)
+    if failures is not None:
+        failures.append(failure)
+    raise failure
 
 
 async def _server(process: Process, server: Any, args: Iterable[Any], spec: ChildSpec) -> Pid:

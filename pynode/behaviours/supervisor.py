@@ -44,7 +44,7 @@ from pynode.behaviours.static_children import StaticChildren
 from pynode.behaviours.supervised import Intensity, Reports, may_run
 from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import ERROR, EXIT, GEN_CAST, GLOBAL, VIA
-from pynode.errors import FunctionClause, Stop
+from pynode.errors import FunctionClause, StartError, Stop
 from pynode.shown import shown
 from pynode.terms import Atom, Pid, Reference, TermMap, charlist
 
@@ -217,9 +217,22 @@ class Tree(GenServer, module="supervisor"):
                     lent = self._lent(argument)
                     if lent is argument and not self._may_start(caller.pid, argument):
                         return _NOTSUP
-                    argument = lent
+                    if lent is not argument:
+                        return await self._start_lent(answer, argument, lent)
                 return await answer(argument)
         raise FunctionClause(request)
+
+    async def _start_lent(self, answer: Any, ref: Reference, given: Any) -> Any:
+        """Start a child for a client of this node, which can be shown the exception itself."""
+        loop = self._loop
+        loop.failures = []
+        try:
+            answered = await answer(given)
+            if loop.failures:
+                loop.failed[ref] = loop.failures[-1]
+            return answered
+        finally:
+            loop.failures = None
 
     def _lent(self, argument: Any) -> Any:
         """Return what a client of this node has left here instead of sending it."""
@@ -455,13 +468,17 @@ def _is_count(value: Any) -> bool:
 class SupervisorBody(ServerBody):
     """The loop of a supervisor."""
 
-    __slots__ = ("arguments", "lent", "tag")
+    __slots__ = ("arguments", "failed", "failures", "lent", "tag")
 
     def __init__(self, cls: type[GenServer], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super().__init__(cls, args, kwargs)
         self.arguments = (args, kwargs)
         #: Child specs, and their arguments, that callers of this node have left here.
         self.lent: dict[Reference, Any] = {}
+        #: Of children that such a caller wanted, while one is started: why it failed.
+        self.failures: list[StartError] | None = None
+        #: The same, for the caller to fetch.
+        self.failed: dict[Reference, StartError] = {}
         #: Marks one's own reminders; nobody else has it.
         self.tag: Reference
 

@@ -214,9 +214,17 @@ async def _start_lent(
     ref = process.runtime.make_ref()
     body.lent[ref] = given
     try:
-        return _child_of(await _ask(process, supervisor, (_START, ref)))
+        answer = await _ask(process, supervisor, (_START, ref))
+        failure = body.failed.pop(ref, None)
+        try:
+            return _child_of(answer)
+        except StartError as error:
+            if failure is not None:
+                error.__cause__ = failure.__cause__
+            raise
     finally:
         body.lent.pop(ref, None)
+        body.failed.pop(ref, None)
 
 
 def _spec(child: Any) -> ChildSpec:

@@ -92,6 +92,24 @@ def _beyond(traceback: TracebackType | None) -> TracebackType | None:
 _WAY_IN: Final = (*_OWN_MODULES, "pynode.process.", "asyncio.")
 
 
+def _to_the_last_call(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the program's first frame to its last, None where it has none.
+
+    For a value that this package was given and that is at fault: where we found it is no news.
+    """
+    frames: list[TracebackType] = []
+    traceback = _beyond(traceback)
+    while traceback is not None:
+        frames.append(traceback)
+        traceback = traceback.tb_next
+    while frames and _module_of(frames[-1]).startswith("pynode."):
+        frames.pop()
+    cut: TracebackType | None = None
+    for frame in reversed(frames):
+        cut = TracebackType(cut, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return cut
+
+
 def _atom(text: str) -> Any:
     try:
         return Atom(text[-255:])
@@ -104,7 +122,12 @@ def crash_reason(error: BaseException) -> Any:
     if isinstance(error, CallExit):
         reason = error.reason if error.call is None else (error.reason, error.call)
         return _checked(reason, error)
-    trace = stack(error.__traceback__)
+    if isinstance(error, EncodeError):
+        trace = stack(_to_the_last_call(error.__traceback__))
+        if error.callback is not None:
+            trace.insert(0, (*error.callback, []))
+    else:
+        trace = stack(error.__traceback__)
     if isinstance(error, FunctionClause):
         if error.callback is not None:
             trace = [(*error.callback, []), *stack(_beyond(error.__traceback__))]
@@ -173,6 +196,7 @@ def log_crash(process: Process, error: BaseException, reason: Any, where: Any) -
     reporter = getattr(process.body, "crash_report", None)
     text, facts = ("", {}) if reporter is None else reporter(reason)
     what = f"exit {shown(reason)!r}" if isinstance(error, Exit) else type(error).__name__
+    _tidy(error)
     _log.error(
         "%r crashed in %s: %s%s",
         process,
@@ -189,14 +213,42 @@ def _shown_traceback(error: BaseException) -> Any:
 
     None for an exit that no code of the program's raised: one that was asked for from outside.
     """
+    traceback = _of_the_program(error)
+    if traceback is not None or getattr(error, "callback", None) is not None:
+        return type(error), error, traceback
+    return None if isinstance(error, Exit) else error
+
+
+def _of_the_program(error: BaseException) -> TracebackType | None:
     if isinstance(error, FunctionClause) and error.callback is not None:
-        return type(error), error, _beyond(error.__traceback__)
+        return _beyond(error.__traceback__)
+    if isinstance(error, EncodeError):
+        return _to_the_last_call(error.__traceback__)
     traceback = error.__traceback__
     while traceback is not None and _is_own(traceback):
         traceback = traceback.tb_next
-    if traceback is not None:
-        return type(error), error, traceback
-    return None if isinstance(error, Exit) else error
+    return traceback
+
+
+def _tidy(error: BaseException) -> None:
+    """Take what is ours off the tracebacks of ``error`` and of the exceptions behind it.
+
+    They ended a process, or were on the way to it: nobody but the record and, as a cause, the one
+    that had it started is going to see them.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # goes on, through our frames
+        return
+    seen: set[int] = set()
+    behind: list[BaseException | None] = [error]
+    while behind:
+        each = behind.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        traceback = _of_the_program(each)
+        if traceback is not None or getattr(each, "callback", None) is not None:
+            each.__traceback__ = traceback
+        behind += [each.__cause__, each.__context__]
 
 
 def log_zombie(process: Process, error: BaseException) -> None:
