@@ -11,7 +11,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 
 from pynode.dist._compiled cimport Gather
-from pynode.process._stepping cimport ProcessCore, SchedulerCore, TaskCore, Waiter
+from pynode.process._stepping cimport ProcessCore, SchedulerCore, TaskCore, Waiter, deliver
 from pynode.process._timers cimport Timer, TimerHeap
 from pynode.terms._compiled cimport Atom, ImproperList, Pid, Reference, make_improper, make_reference
 
@@ -28,7 +28,6 @@ from pynode.errors import (
     NoProcess,
     ProcessDead,
 )
-from pynode.process._stepping import send_here
 from pynode.process.shared import CURRENT
 from pynode.process.words import ALIAS, DOWN, NOCONNECTION, NOPROC, TIMEOUT
 from pynode.terms import to_text
@@ -615,7 +614,7 @@ cdef class OutboundMessages:
 
     cdef ProcessCore acting(self):
         cdef ProcessCore process = _running()
-        if process is not None and process.runtime is self._runtime:
+        if process is not None and process._scheduler._runtime is self._runtime:
             return process
         process = self._runtime._main
         return process if process is not None and process.alive else None
@@ -625,12 +624,14 @@ cdef class OutboundMessages:
 
         False: it has to go the long way, for instance as this is another thread.
         """
-        if type(dest) is Pid and self._gathers.get((<Pid>dest).node) is None:
-            return send_here(self._runtime, dest, term)
         if PyThread_get_thread_ident() != self._thread:
             return False
         process = self.acting()
-        return process is not None and self._send(process, dest, term)
+        if process is None:
+            return False
+        if type(dest) is Pid and deliver(process, <Pid>dest, term):
+            return True
+        return self._send(process, dest, term)
 
     def reply(self, ProcessCore process not None, tuple origin, value):
         """Send ``{Tag, value}`` to who called, if this way is open; ``origin`` is its From."""
@@ -806,12 +807,9 @@ def speak(dest, term):
     cdef ProcessCore process = _running()
     if process is None:
         return False
+    if type(dest) is Pid and deliver(process, <Pid>dest, term):
+        return True
     quick = process.runtime.quick
-    if type(dest) is Pid and (
-        quick is None
-        or (<OutboundMessages?>quick)._gathers.get((<Pid>dest).node) is None
-    ):
-        return send_here(None, dest, term)
     if (
         type(quick) is not OutboundMessages
         or PyThread_get_thread_ident() != (<OutboundMessages>quick)._thread

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport uint32_t
 
+from pynode.terms._compiled cimport Pid
+
 
 cdef class Mailbox:
     cdef void** _items
@@ -160,6 +162,8 @@ cdef class SchedulerCore:
     cdef TaskCore _spare
     # The task of the step under way.
     cdef TaskCore _stepped
+    # The task that is asyncio's current one by us, which has a reference to it.
+    cdef void* _entered
     # Of the last spawn: what the new process copies, weakly; the context of who spawned it; and
     # who that was, to be compared only.
     cdef object _shared
@@ -175,6 +179,9 @@ cdef class SchedulerCore:
     cdef public object on_turn
 
     cdef bint used_up(self) noexcept
+    cdef bint in_step(self) except -1
+    cdef int _enter_as(self, TaskCore task) except -1
+    cdef int _left(self) except -1
     cdef int make_ready(self, ProcessCore process) except -1
     cdef int _arm(self) except -1
     cdef int c_run(self) except -1
@@ -185,11 +192,14 @@ cdef class SchedulerCore:
     cdef double _call(self, ProcessCore process, object callback, tuple args, double now) except -1
     cdef double _begin_task(self, ProcessCore process, object coro, double now) except -1
     cdef double _step(self, ProcessCore process, double now) except -1
+    cdef int _slowly(self, ProcessCore process, object callback, double seconds) except -1
     cdef int _ended(self, ProcessCore process, object error, object coro) except -1
     cdef object snapshot(self)
 
 
 # Put a message into the mailbox of a process as it is, a reply to a call under way excepted.
 cdef int put_message(ProcessCore process, object message) except -1
+# Send to the live process of this node that ``dest`` is; False: look closer.
+cdef int deliver(ProcessCore process, Pid dest, object message) except -1
 # The live process of this node that ``pid`` is; None: look closer.
 cdef ProcessCore find_process(SchedulerCore scheduler, object pid)

@@ -26,7 +26,7 @@ from pynode.terms._compiled cimport Pid, Reference, make_pid
 from pynode.terms._compiled cimport Atom
 
 import sys
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError, current_task, tasks as asyncio_tasks
 from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
 from itertools import islice
@@ -67,6 +67,23 @@ cdef object _Cancelled = CancelledError
 cdef object _enter = _enter_task
 cdef object _leave = _leave_task
 cdef object _current_task = current_task
+
+
+def _find_current_tasks():
+    """Return the dict that ``current_task()`` reads; None: it reads none, as from 3.14 on."""
+    probe = object()
+    tasks = getattr(asyncio_tasks, "_current_tasks", None)
+    try:
+        _enter_task(probe, probe)
+        try:
+            return tasks if type(tasks) is dict and tasks.get(probe) is probe else None
+        finally:
+            _leave_task(probe, probe)
+    except Exception:
+        return None
+
+
+cdef object _current_tasks = _find_current_tasks()
 
 # What Python makes of them; see bind().
 cdef type _Process = None

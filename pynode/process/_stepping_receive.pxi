@@ -188,7 +188,9 @@ cdef class Waiting:
         if self._state == NEW:
             if not process._alive or _held(process):
                 return self._other_way(process._receive_other(self._match, None, self._text), result)
-            if scheduler.used_up():
+            # One that is going to wait anyway need not give way.
+            mailbox = process.mailbox
+            if mailbox is not None and mailbox.all() and scheduler.used_up():
                 self._state = GAVE_WAY
                 Py_INCREF(None)
                 result[0] = <void*>None
@@ -204,7 +206,7 @@ cdef class Waiting:
             and scheduler._stepped is not None
             and scheduler._stepped.process is process
             and (process._more is None or process._more.receivers is None)
-            and _current_task(scheduler.loop) is scheduler._stepped
+            and scheduler.in_step()
         ):
             return self._wait(result)
         return self._other_way(process._receive_waiting(self._match, None, self._text), result)

@@ -34,6 +34,31 @@ cdef class SchedulerCore:
         """Whether the turn under way has used its budget up."""
         return self.running and monotonic() > self.deadline
 
+    # What asyncio takes for the current task stays so from one step to the next, if the next has
+    # the same task; whatever else may ask for it runs after :meth:`_left`.
+
+    cdef int _enter_as(self, TaskCore task) except -1:
+        if self._entered != <void*>task:
+            self._left()
+            _enter(self.loop, task)
+            self._entered = <void*>task
+        return 0
+
+    cdef int _left(self) except -1:
+        if self._entered != NULL:
+            task = <object>self._entered
+            self._entered = NULL
+            _leave(self.loop, task)
+        return 0
+
+    cdef bint in_step(self) except -1:
+        """Whether what runs is the coroutine stepped, and no task that it has begun."""
+        cdef PyObject* found
+        if _current_tasks is None:
+            return _current_task(self.loop) is self._stepped
+        found = PyDict_GetItemWithError(_current_tasks, self.loop)
+        return found == <PyObject*>self._stepped
+
     cdef int make_ready(self, ProcessCore process) except -1:
         if process._ready:
             return 0
@@ -102,6 +127,7 @@ cdef class SchedulerCore:
                 then = now
                 now = self._run_process(process, now)
                 if self.on_turn is not None:
+                    self._left()
                     self.on_turn(process, now - then)
                 if not process._alive and self._spawner == <void*>process:
                     self._source = self._shared = None
@@ -118,6 +144,7 @@ cdef class SchedulerCore:
                 self._woken.clear()
             if self._next < len(queue) and not self._armed:
                 self._arm()
+            self._left()
         return 0
 
     cdef double _step_tasks(self) except -1:
@@ -172,6 +199,7 @@ cdef class SchedulerCore:
                 args = (process,)
             now = self._call(process, begin, args, now)
             if process.body is None and process._coro is None:
+                self._left()
                 self._runtime.deaths.end(process, NORMAL)
         if process.body is None:
             return now
@@ -197,6 +225,7 @@ cdef class SchedulerCore:
                     process.mailbox = None  # an idle process is as small as can be
                 return now
             message = mailbox.take_first(process)
+            self._left()
             then = now
             if enter_context(context) < 0:  # a thread of the program's is in it
                 self._raised(process, _caught(), call)
@@ -215,7 +244,7 @@ cdef class SchedulerCore:
                 PyContext_Exit(context)
                 now = monotonic()
                 if now - then > self.slow:
-                    self._warn(process, call, now - then)
+                    self._slowly(process, call, now - then)
                 if value is not None:
                     now = self._begin_task(process, value, now)
             if now > self.deadline:
@@ -231,6 +260,7 @@ cdef class SchedulerCore:
         cdef double then = now
         cdef PyObject* result
         context = process._context
+        self._left()
         if enter_context(context) < 0:
             self._raised(process, _caught(), callback)
             return monotonic()
@@ -245,7 +275,7 @@ cdef class SchedulerCore:
         PyContext_Exit(context)
         now = monotonic()
         if now - then > self.slow:
-            self._warn(process, callback, now - then)
+            self._slowly(process, callback, now - then)
         return now if coro is None else self._begin_task(process, coro, now)
 
     cdef double _begin_task(self, ProcessCore process, object coro, double now) except -1:
@@ -283,7 +313,7 @@ cdef class SchedulerCore:
         coro = process._coro
         loop = self.loop
         context = process._context
-        _enter(loop, task)
+        self._enter_as(task)
         self._stepped = task
         task.stepping = True
         entered = enter_context(context) == 0
@@ -313,13 +343,12 @@ cdef class SchedulerCore:
             PyContext_Exit(context)
         task.stepping = False
         self._stepped = None
-        _leave(loop, task)
         if what == YIELDED:
             if type(value) is Waiting and (<Waiting>value)._in == <void*>process:
                 process._waits = True
                 if task._must_cancel or (<Waiting>value)._woken:
                     task.c_make_runnable()
-                if Py_REFCNT(task) == (1 if lent else 2) and task._plain():
+                if Py_REFCNT(task) == (2 if lent else 3) and task._plain():  # asyncio has one
                     if not lent:
                         process._more.task = None
                     task.process = None  # the rest is as in a new one
@@ -333,7 +362,7 @@ cdef class SchedulerCore:
                 task._wait_for(value)
             now = monotonic()
             if now - then > self.slow:
-                self._warn(process, coro, now - then)
+                self._slowly(process, coro, now - then)
             return now
         task.finished = True
         task.result_ = value
@@ -345,23 +374,31 @@ cdef class SchedulerCore:
             for callback, around in task._callbacks:
                 loop.call_soon(callback, task, context=around)
             task._callbacks = None
-        if Py_REFCNT(task) == 1 and not has_weakrefs(task):
+        if Py_REFCNT(task) == 2 and not has_weakrefs(task):
             task._reset()
             self._spare = task
         now = monotonic()
         if now - then > self.slow:
-            self._warn(process, coro, now - then)
+            self._slowly(process, coro, now - then)
         self._ended(process, error, coro)
         return now
 
+    cdef int _slowly(self, ProcessCore process, object callback, double seconds) except -1:
+        self._left()
+        self._warn(process, callback, seconds)
+        return 0
+
     cdef int _ended(self, ProcessCore process, object error, object coro) except -1:
+        if process._alive and error is None and process.body is not None:
+            return 0
+        self._left()
         if not process._alive:
             self._runtime.deaths.zombie_ended(process)
             if error is not None and type(error) is not _Cancelled:
                 self._zombie_raised(process, error)
         elif error is not None:
             self._raised(process, error, coro)
-        elif process.body is None:
+        else:
             self._runtime.deaths.end(process, NORMAL)
         return 0
 

@@ -61,6 +61,13 @@ cdef int _deliver(SchedulerCore scheduler, object dest, object message) except -
     return True
 
 
+cdef int deliver(ProcessCore process, Pid dest, object message) except -1:
+    cdef SchedulerCore scheduler = process._scheduler
+    if not process._alive or PyThread_get_thread_ident() != scheduler.thread:
+        return False
+    return _deliver(scheduler, dest, message)
+
+
 def send_local(ProcessCore process not None, dest, message):
     """Send to the live process of this node that the pid ``dest`` is; False: look closer."""
     if type(dest) is not Pid or not process._alive:
