@@ -118,7 +118,9 @@ class _Writer:
 
 def _file_of(term: tuple[Any, ...]) -> str | None:
     """Return the path in a ``{file, Charlist}`` of a stack trace: numbers are no help there."""
-    if len(term) != 2 or type(term[1]) is not list or repr(term[0]) != "atom.file":
+    if len(term) != 2 or type(term[1]) is not list or type(term[0]).__name__ != "Atom":
+        return None
+    if repr(term[0]) != "atom.file":
         return None
     path = term[1]
     if not path or not all(type(each) is int and 0x20 <= each < 0x110000 for each in path):

@@ -41,6 +41,13 @@ def test_short_terms_are_as_repr_has_them(term: Any) -> None:
     assert repr(shown(term)) == str(shown(term)) == f"{shown(term)!r}" == repr(term)
 
 
+def test_files_of_stack_traces_are_text() -> None:
+    assert repr(shown((atom.file, list(b"/a/b c.py")))) == "(atom.file, charlist('/a/b c.py'))"
+    assert repr(shown((atom.file, [ord("\u00e9")]))) == "(atom.file, charlist('\u00e9'))"
+    for other in ((atom.file, []), (atom.file, [1]), (atom.file, [b"x"]), (atom.line, [100])):
+        assert repr(shown(other)) == repr(other)
+
+
 class Faulty:
     def __repr__(self) -> str:
         raise RuntimeError("on purpose")
@@ -57,6 +64,8 @@ MONSTERS: list[Any] = [
     BitString(b"x" * 1_000_000, 3),
     b"x" * 1_000_000,
     "x" * 1_000_000,
+    (nested(100_000), [1]),
+    (atom.file, list(range(32, 100_000))),
     list(range(1_000_000)),
     dict.fromkeys(range(1_000_000)),
     [[b"x" * 300] * 40] * 40,

@@ -190,7 +190,9 @@ cdef class SchedulerCore:
     cdef double _go_on(self, ProcessCore process, double now) except -1
     cdef double _messages(self, ProcessCore process, double now) except -1
     cdef double _call(self, ProcessCore process, object callback, tuple args, double now) except -1
-    cdef double _begin_task(self, ProcessCore process, object coro, double now) except -1
+    cdef double _begin_task(
+        self, ProcessCore process, object coro, object callback, double now
+    ) except -1
     cdef double _step(self, ProcessCore process, double now) except -1
     cdef int _slowly(self, ProcessCore process, object callback, double seconds) except -1
     cdef int _ended(self, ProcessCore process, object error, object coro) except -1

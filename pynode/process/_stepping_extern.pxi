@@ -98,6 +98,7 @@ cdef extern from "Python.h":
     object PyContextVar_Set(object, object)
     int PyContextVar_Get(object, PyObject*, PyObject**) except -1
     int PyIter_Send(object, object, PyObject**) noexcept
+    bint PyCoro_CheckExact(object) noexcept
     PyObject* PyObject_CallMethodOneArg(object, object, object) noexcept
     PyObject* PyObject_CallOneArg(object, object) noexcept
     PyObject* PyObject_Call(object, object, PyObject*) noexcept

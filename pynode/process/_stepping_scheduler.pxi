@@ -246,7 +246,7 @@ cdef class SchedulerCore:
                 if now - then > self.slow:
                     self._slowly(process, call, now - then)
                 if value is not None:
-                    now = self._begin_task(process, value, now)
+                    now = self._begin_task(process, value, call, now)
             if now > self.deadline:
                 break
             left -= 1
@@ -276,9 +276,16 @@ cdef class SchedulerCore:
         now = monotonic()
         if now - then > self.slow:
             self._slowly(process, callback, now - then)
-        return now if coro is None else self._begin_task(process, coro, now)
+        return now if coro is None else self._begin_task(process, coro, callback, now)
 
-    cdef double _begin_task(self, ProcessCore process, object coro, double now) except -1:
+    cdef double _begin_task(
+        self, ProcessCore process, object coro, object callback, double now
+    ) except -1:
+        if not PyCoro_CheckExact(coro):
+            problem = cannot_run(process, callback, coro)
+            if problem is not None:
+                self._raised(process, problem, callback)
+                return now
         if not process._alive:  # it ended itself in the callback, and none of this has begun
             coro.close()
             return now

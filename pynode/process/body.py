@@ -7,12 +7,15 @@ process is its mailbox and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from types import CoroutineType, GeneratorType
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+from pynode.shown import shown
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
 
-__all__ = ["Body", "CoroutineFunction"]
+__all__ = ["Body", "CoroutineFunction", "cannot_run"]
 
 
 class Body(Protocol):
@@ -45,5 +48,30 @@ class Body(Protocol):
         """
 
 
-#: ``async def body(process, *args)``; its return ends the process with reason ``normal``.
+#: ``async def body(process, *args)``; its return ends the process with reason ``normal``.  A plain
+#: function does as well if it is quick, and returns None.
 CoroutineFunction: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
+
+#: ``inspect.CO_ITERABLE_COROUTINE``: what ``types.coroutine`` has made of a generator function.
+_CO_ITERABLE_COROUTINE: Final = 0x100
+
+
+def cannot_run(process: Process, callback: Any, value: Any) -> TypeError | None:
+    """Return the error that ``value``, which ``callback`` returned, is; None: it can be run.
+
+    What can be run is a coroutine.  A function that returns None has ended, and is no error; of
+    another value its author expects that something becomes of it.
+    """
+    if type(value) is CoroutineType or isinstance(value, Coroutine):
+        return None
+    if type(value) is GeneratorType and value.gi_code.co_flags & _CO_ITERABLE_COROUTINE:
+        return None
+    name = getattr(callback, "__qualname__", None) or repr(callback)
+    if process.body is not None:
+        return TypeError(
+            f"{name} returned {shown(value)!r}: a process's callback returns None or a coroutine"
+        )
+    return TypeError(
+        f"{name} returned {shown(value)!r}: what a process runs is async def function(process, "
+        "...), without a yield; of one that is not async nothing but None is taken"
+    )

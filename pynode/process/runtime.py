@@ -43,6 +43,7 @@ from pynode.process.stopping import Stopping
 from pynode.process.timers import TimerHeap
 from pynode.process.user_timers import UserTimers
 from pynode.process.words import BADOPT, NOTSUP, SPAWN_REPLY
+from pynode.shown import shown
 from pynode.telemetry import Telemetry
 from pynode.terms import Atom, Pid, Reference
 
@@ -202,9 +203,15 @@ class Runtime(Signals):
         Raises:
             NameError_: ``name`` is taken or cannot be a name; no process was made.
             NodeDown: the node has stopped.
+            TypeError: ``body`` is nothing of the kind.  A function that is called and returns no
+                coroutine ends its process with a TypeError that says so.
         """
         if self.stopped:
             raise NodeDown("the node has stopped")
+        if body is not None and not callable(body) and not hasattr(body, "message"):
+            raise TypeError(
+                f"what a process runs is async def function(process, ...), not {shown(body)!r}"
+            )
         if name is not None:
             name = self.names.free(name)
         pid = self._new_pid()

@@ -14,10 +14,12 @@ import logging
 from asyncio import current_task
 from collections import deque
 from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from pynode.errors import Exit
 from pynode.process._core import stepping
+from pynode.process.body import cannot_run
 from pynode.process.reasons import log_crash, log_zombie, name_of, reason_of
 from pynode.process.shared import BATCH, BUDGET, SLOW
 from pynode.process.task import ProcessTask, TaskFuture
@@ -201,9 +203,14 @@ class _Core:
         now = monotonic()
         if now - then > self.slow:
             self._warn(process, callback, now - then)
-        return now if coro is None else self._begin_task(process, coro, now)
+        return now if coro is None else self._begin_task(process, coro, callback, now)
 
-    def _begin_task(self, process: Process, coro: Any, now: float) -> float:
+    def _begin_task(self, process: Process, coro: Any, callback: Any, now: float) -> float:
+        if type(coro) is not CoroutineType:
+            problem = cannot_run(process, callback, coro)
+            if problem is not None:
+                self._raised(process, problem, callback)
+                return now
         if not process.alive:  # it ended itself in the callback, and none of this has begun
             coro.close()
             return now
