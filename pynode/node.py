@@ -14,8 +14,8 @@ from contextvars import Context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, overload
 
-from pynode.behaviours import gen
-from pynode.behaviours.words import GEN_CALL, GEN_CAST, NORMAL
+from pynode import behaviours
+from pynode.behaviours.words import CALL_TIMEOUT, GEN_CALL, GEN_CAST, NORMAL
 from pynode.client_words import ClientWords
 from pynode.config import (
     NO_NAME,
@@ -34,9 +34,8 @@ from pynode.config import (
 from pynode.errors import CallExit, ConfigError, NodeDown
 from pynode.options import check_options
 from pynode.policy import Policy, default_policy
-from pynode.process.process import Process, current_process
-from pynode.process.resolver import Exports, Resolver
-from pynode.process.runtime import Dest, Runtime
+from pynode.process.resolver import Resolver
+from pynode.process.shared import CURRENT
 from pynode.spawning import SpawnWords
 from pynode.telemetry import Telemetry
 from pynode.terms import Atom, Pid, Reference
@@ -48,6 +47,10 @@ if TYPE_CHECKING:
     from pynode.discovery import Discovery, Strategy
     from pynode.dist.seam import Peer
     from pynode.net import Net
+    from pynode.process.delivery import Dest
+    from pynode.process.process import Process
+    from pynode.process.resolver import Exports
+    from pynode.process.runtime import Runtime
     from pynode.services import Services
     from pynode.services.erpc import Erpc
     from pynode.services.global_ import Global
@@ -252,6 +255,7 @@ class Node(ClientWords, SpawnWords):
         # Late, for whoever imports the package and starts no node.
         from pynode.dist.flags import offered
         from pynode.net import Net
+        from pynode.process.runtime import Runtime
         from pynode.services import Services
 
         config = self.config
@@ -430,22 +434,22 @@ class Node(ClientWords, SpawnWords):
         if quick is not None and (acting := quick.actor()) is not None:
             found: Process = acting
             return found
-        process = current_process()
+        process: Process | None = CURRENT.get(None)
         if process is not None and process.runtime is self._runtime:
             return process
         return self.main
 
     def _act(
         self,
-        method: Callable[Concatenate[Runtime, Process, P], Any],
+        method: Callable[Concatenate[Process, P], Any],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Any:
         runtime = self.runtime
         process = self.actor()
         if threading.get_ident() == runtime.thread_id:
-            return method(runtime, process, *args, **kwargs)
-        return runtime.call_threadsafe(process, method, runtime, process, *args, **kwargs)
+            return method(process, *args, **kwargs)
+        return runtime.call_threadsafe(process, method, process, *args, **kwargs)
 
     # ------------------------------------------------------------------ other nodes
 
@@ -561,11 +565,11 @@ class Node(ClientWords, SpawnWords):
 
         The options are those of :meth:`Runtime.monitor_nodes`.
         """
-        self._act(Runtime.monitor_nodes, flag, **options)
+        self._act(self.runtime.monitor_nodes, flag, **options)
 
     def monitor_node(self, node: Atom | str, flag: bool = True) -> None:
         """Have ``{nodedown, Node}`` sent to the acting process (``monitor_node/2``)."""
-        self._act(Runtime.monitor_node, node, flag)
+        self._act(self.runtime.monitor_node, node, flag)
 
     # ------------------------------------------------------------------ processes
 
@@ -613,28 +617,28 @@ class Node(ClientWords, SpawnWords):
         """
         quick = self._quick
         if priority or quick is None or not quick.speak(dest, message):
-            self._act(Runtime.send, dest, message, priority=priority)
+            self._act(self.runtime.send, dest, message, priority=priority)
 
     def exit(self, to: Pid | Reference, reason: Any, *, priority: bool = False) -> None:
         """Send an exit signal (``exit/2,3``); see :meth:`Runtime.exit`."""
-        self._act(Runtime.exit, to, reason, priority=priority)
+        self._act(self.runtime.exit, to, reason, priority=priority)
 
     def link(self, to: Pid) -> None:
         """Link the acting process to ``to``."""
-        self._act(Runtime.link, to)
+        self._act(self.runtime.link, to)
 
     def unlink(self, to: Pid) -> None:
         """Take the link to ``to`` away."""
-        self._act(Runtime.unlink, to)
+        self._act(self.runtime.unlink, to)
 
     def monitor(self, target: Any, **options: Any) -> Reference:
         """Watch a pid, a name or ``(name, node)``; options of :meth:`Runtime.monitor`."""
-        found: Reference = self._act(Runtime.monitor, target, **options)
+        found: Reference = self._act(self.runtime.monitor, target, **options)
         return found
 
     def demonitor(self, ref: Reference, *, flush: bool = False, info: bool = False) -> bool:
         """End a monitor (``demonitor/2``)."""
-        return bool(self._act(Runtime.demonitor, ref, flush=flush, info=info))
+        return bool(self._act(self.runtime.demonitor, ref, flush=flush, info=info))
 
     async def drain(self, dest: Pid | Atom | str) -> None:
         """Wait until the node of ``dest`` takes signals again without delay."""
@@ -667,7 +671,7 @@ class Node(ClientWords, SpawnWords):
         server: ServerRef,
         request: Any,
         *,
-        timeout: float | None = gen.DEFAULT_TIMEOUT,
+        timeout: float | None = CALL_TIMEOUT,
         text: bool = False,
     ) -> Any:
         """Call a GenServer on any node, and return its reply; see :func:`gen.call`."""
@@ -678,8 +682,8 @@ class Node(ClientWords, SpawnWords):
                 if waiting is not None:
                     return await waiting
             except CallExit as error:
-                raise gen.failed_call(error, server, request, timeout) from None
-        return await gen.call(self.actor(), server, request, timeout, text=text)
+                raise behaviours.gen.failed_call(error, server, request, timeout) from None
+        return await behaviours.gen.call(self.actor(), server, request, timeout, text=text)
 
     def cast(self, server: ServerRef, request: Any) -> None:
         """Cast to a GenServer on any node; nobody there is no error."""
@@ -689,15 +693,15 @@ class Node(ClientWords, SpawnWords):
         process = self.actor()
         runtime = process.runtime
         if threading.get_ident() == runtime.thread_id:
-            gen.cast(process, server, request)
+            behaviours.gen.cast(process, server, request)
         else:
-            runtime.call_threadsafe(process, gen.cast, process, server, request)
+            runtime.call_threadsafe(process, behaviours.gen.cast, process, server, request)
 
     async def stop_server(
         self, server: ServerRef, reason: Any = NORMAL, *, timeout: float | None = None
     ) -> None:
         """Stop a server with ``reason``, and wait for its end (``gen_server:stop/3``)."""
-        await gen.stop(self.actor(), server, reason, timeout)
+        await behaviours.gen.stop(self.actor(), server, reason, timeout)
 
 
 def _ports(

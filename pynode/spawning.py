@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from pynode import process as processes
 from pynode.process import elsewhere
-from pynode.process._core import spawn_function
 from pynode.process.resolver import Exports, Resolver
-from pynode.process.runtime import Runtime
 from pynode.terms import Atom, ExportFun, Pid, Reference
 
 if TYPE_CHECKING:
     from pynode.process.body import Body, CoroutineFunction
     from pynode.process.process import Process
+    from pynode.process.runtime import Runtime
 
 __all__ = ["SpawnWords"]
 
@@ -70,8 +70,8 @@ class SpawnWords:
             PeerBusy: too much is waiting for that node.
             CallExit: the node makes no process; ``reason`` is ``system_limit``.
         """
-        if not options and spawn_function is not None:
-            process = spawn_function(self.runtime, where, args)
+        if not options and processes.spawn_function is not None:
+            process = processes.spawn_function(self.runtime, where, args)
             if process is not None:
                 return process.pid
         if elsewhere.is_node(where):
@@ -195,7 +195,7 @@ class SpawnWords:
         """
         called, options = elsewhere.with_options(what)
         found: Reference = self._act(
-            Runtime.spawn_request, node, *elsewhere.called(called), options=options
+            self.runtime.spawn_request, node, *elsewhere.called(called), options=options
         )
         return found
 
@@ -205,7 +205,7 @@ class SpawnWords:
         A link that the other node makes ends the new process with ``abandoned``; without a link
         it goes on (``spawn_request_abandon/1``).
         """
-        return bool(self._act(Runtime.spawn_request_abandon, ref))
+        return bool(self._act(self.runtime.spawn_request_abandon, ref))
 
     # ------------------------------------------------------------------ what others may run
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pynode._lazy import lazy
 
 if TYPE_CHECKING:
-    from pynode.behaviours import statem
+    from pynode.behaviours import gen, statem
     from pynode.behaviours.agent import Agent
     from pynode.behaviours.child_spec import ChildSpec
     from pynode.behaviours.functions import FunctionRefused, map_functions
@@ -45,6 +45,7 @@ __all__ = [
     "TaskExit",
     "TaskOk",
     "TaskSupervisor",
+    "gen",
     "init_ack",
     "init_fail",
     "map_functions",
@@ -93,4 +94,4 @@ _HOMES = {
 }
 
 if not TYPE_CHECKING:  # for type checkers there are just the names above
-    __getattr__, __dir__ = lazy(__name__, _HOMES, submodules=("statem",))
+    __getattr__, __dir__ = lazy(__name__, _HOMES, submodules=("gen", "statem"))

@@ -23,6 +23,7 @@ from pynode.behaviours.names import ServerRef, Target, find, look_up
 from pynode.behaviours.words import (
     ALIAS,
     CALL,
+    CALL_TIMEOUT,
     CALLING_SELF,
     GEN_CALL,
     GEN_CAST,
@@ -70,7 +71,7 @@ __all__ = [
     "stop",
 ]
 
-DEFAULT_TIMEOUT: Final = 5.0
+DEFAULT_TIMEOUT: Final = CALL_TIMEOUT
 """Seconds; what ``gen_server:call/2`` waits."""
 
 

@@ -6,6 +6,9 @@ from typing import Final
 
 from pynode.terms.atom import Atom
 
+#: Seconds that a call waits where nothing is said of it.
+CALL_TIMEOUT: Final = 5.0
+
 GEN_CALL: Final = Atom("$gen_call")
 GEN_CAST: Final = Atom("$gen_cast")
 SYSTEM: Final = Atom("system")
