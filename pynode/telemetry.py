@@ -30,7 +30,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+from pynode._tuples import NamedTuple
 
 __all__ = ["Event", "Hook", "Telemetry"]
 

@@ -16,7 +16,7 @@ ROOT = Path(pynode.__file__).parent
 
 #: From the leaves up: a room imports rooms before it, and itself.
 LAYERS = [
-    {"_lazy", "_values", "shown"},
+    {"_lazy", "_tuples", "_values", "shown"},
     {"errors"},
     {"config"},
     {"telemetry"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+from pynode._tuples import NamedTuple
 from pynode.behaviours.words import ERROR, EXIT
 from pynode.terms import Atom, Pid, Reference
 

@@ -7,10 +7,11 @@ Source: "Distribution Protocol", section "Protocol between Connected Nodes"; ``d
 ``dist.c`` of the emulator.
 """
 
-# No annotations from __future__: NamedTuple compiles those that are text, a millisecond in all.
+from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from pynode._tuples import NamedTuple
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid, Reference
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
+from pynode._tuples import NamedTuple
 
 from pynode.errors import ProtocolError
 

@@ -10,7 +10,8 @@ Distribution Messages"; ``erts_net_message`` in ``dist.c``.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+from pynode._tuples import NamedTuple
 
 from pynode.config import Limits
 from pynode.dist.control import AnyAtom, Control

@@ -15,8 +15,9 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from pynode._tuples import NamedTuple
 from pynode.config import TlsConfig
 from pynode.errors import ConfigError
 from pynode.net.channel import TURN_WRITE_BYTES, Channel, Receiver, TlsFault

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
+from pynode._tuples import NamedTuple
 from pynode.terms import Pid
 from pynode.terms.order import key_form
 
