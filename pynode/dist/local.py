@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pynode._values import Value
 
 __all__ = ["LocalNode", "split_name"]
 
 
-@dataclass(frozen=True, slots=True)
-class LocalNode:
+class LocalNode(Value):
     """This node, as it presents itself in a handshake.
 
     A ``name`` without ``@`` is a host alone: the node asks its first peer for a name (NAME_ME).

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import errno
 import fcntl
-import ipaddress
 import logging
 import socket
 import struct
@@ -41,6 +40,8 @@ _SIOCGIFADDR: Final = 0x8915
 #: A whole cluster that reconnects at once finds room, also while the loop is busy: who finds none
 #: waits for a second before the kernel tries again.  (The kernel has a limit of its own.)
 _BACKLOG: Final = 1024
+#: What stands before an IPv4 address in IPv6.
+_MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 class Endpoint(NamedTuple):
@@ -130,16 +131,21 @@ async def _getaddrinfo(loop: asyncio.AbstractEventLoop, host: str) -> list[Any]:
     return await answer
 
 
+def _packed(host: str) -> bytes:
+    """Return the bytes of a numeric address."""
+    address = host.partition("%")[0]
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a numeric address is of the loopback interface."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    packed = _packed(host).removeprefix(_MAPPED)
+    return packed[0] == 127 if len(packed) == 4 else int.from_bytes(packed) == 1
 
 
 def is_unspecified(host: str) -> bool:
     """Tell whether a numeric address stands for all of its family: 0.0.0.0 or ::."""
-    return ipaddress.ip_address(host.partition("%")[0]).is_unspecified
+    return not any(_packed(host))
 
 
 def is_local_peer(sock: socket.socket) -> bool:

@@ -31,10 +31,11 @@ LONGEST: Final = 5.0
 _EXCEPTION: Final = elixir("Exception")
 _STRUCT: Final = atom("__struct__")
 _MESSAGE: Final = atom.message
-_BANNER: Final = re.compile(r"\*\* \((.+?)\) (.*)", re.DOTALL)
-_ERL_HEAD: Final = re.compile(r"exception (?:error|exit): ?")
-_ERL_STACK: Final = re.compile(r"\n  in (?:function|operator|call from) ")
-_ERL_HINT: Final = re.compile(r"^ +\*\*\* (.+)$", re.MULTILINE)
+# re compiles each when it is first used, and remembers it.
+_BANNER: Final = r"(?s)\*\* \((.+?)\) (.*)"
+_ERL_HEAD: Final = r"exception (?:error|exit): ?"
+_ERL_STACK: Final = r"\n  in (?:function|operator|call from) "
+_ERL_HINT: Final = r"^ +\*\*\* (.+)$"
 
 
 def is_described(error: RemoteError) -> bool:
@@ -94,7 +95,7 @@ async def _ask(
 
 def _banner(error: RemoteError, text: str) -> bool:
     """``** (ArgumentError) what is wrong``; of an exit, ``** (exit) why``."""
-    found = _BANNER.fullmatch(text)
+    found = re.fullmatch(_BANNER, text)
     if found is None:
         return False
     name = found[1]
@@ -104,12 +105,12 @@ def _banner(error: RemoteError, text: str) -> bool:
 
 def _erlang(error: RemoteError, text: str) -> bool:
     """``exception error: what is wrong``, then the stack, with hints about arguments in it."""
-    head = _ERL_HEAD.match(text)
+    head = re.match(_ERL_HEAD, text)
     if head is None:
         return False
-    end = _ERL_STACK.search(text)
+    end = re.search(_ERL_STACK, text)
     message = text[head.end() : None if end is None else end.start()].strip()
-    hints = [] if end is None else _ERL_HINT.findall(text, end.start())
+    hints = [] if end is None else re.findall(_ERL_HINT, text[end.start() :], re.MULTILINE)
     error.describe(error.exception, ": ".join([message, "; ".join(hints)] if hints else [message]))
     return True
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pynode.dist.local import split_name
@@ -19,6 +18,8 @@ from pynode.terms import Atom
 from pynode.terms.atom import MAX_ATOM_CHARACTERS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pynode.config import NodeConfig
     from pynode.net.net import Net
     from pynode.services.net_kernel import NetKernel
@@ -27,12 +28,11 @@ __all__ = ["HOSTS_FILE", "NetAdm", "host_file", "names_at", "node_at"]
 
 HOSTS_FILE: Final = ".hosts.erlang"
 #: One term of the file: an atom or a string, in the forms that a host's name takes.
-_TERM: Final = re.compile(
-    r"""(?: '(?P<quoted> [^'\\\n]* )' | "(?P<string> [^"\\\n]* )" | (?P<bare> [a-z][\w@]* ) )
-        \s* \. (?= \s | % | $ )""",
-    re.VERBOSE,
-)
-_BLANK: Final = re.compile(r"(?: \s | %[^\n]* )*", re.VERBOSE)
+_TERM: Final = r"""(?x)
+    (?: '(?P<quoted> [^'\\\n]* )' | "(?P<string> [^"\\\n]* )" | (?P<bare> [a-z][\w@]* ) )
+    \s* \. (?= \s | % | $ )
+"""
+_BLANK: Final = r"(?x) (?: \s | %[^\n]* )*"
 _log = logging.getLogger("pynode.services")
 
 
@@ -45,6 +45,8 @@ def host_file(path: str | Path | None = None) -> list[str]:
     Raises:
         ConfigError: there is no such file, it cannot be read, or something in it is no host.
     """
+    from pathlib import Path  # late: few ask for the file
+
     candidates = [Path(path)] if path is not None else [Path(HOSTS_FILE), Path.home() / HOSTS_FILE]
     for candidate in candidates:
         try:
@@ -58,16 +60,17 @@ def host_file(path: str | Path | None = None) -> list[str]:
 
 
 def _hosts(text: str, path: Path) -> Iterator[str]:
-    blank = _BLANK.match(text)
+    skip, term = re.compile(_BLANK).match, re.compile(_TERM).match
+    blank = skip(text)
     at = blank.end() if blank else 0
     while at < len(text):
-        found = _TERM.match(text, at)
+        found = term(text, at)
         host = found and (found["quoted"] or found["string"] or found["bare"])
         if not (found and host):
             line = text.count("\n", 0, at) + 1
             raise ConfigError(f"hosts file {path}, line {line}: each host is written 'its.name'.")
         yield host
-        blank = _BLANK.match(text, found.end())
+        blank = skip(text, found.end())
         at = blank.end() if blank else found.end()
 
 

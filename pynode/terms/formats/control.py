@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pynode.errors import EncodeError
@@ -21,19 +20,31 @@ from .write import write_term
 __all__ = ["format_text"]
 
 
-@dataclass(slots=True)
 class _Control:
     """One control sequence, with the arguments it has taken."""
 
-    character: str = ""
-    arguments: list[Any] = field(default_factory=list)
-    width: int | None = None
-    left: bool = False
-    precision: int | None = None
-    padding: str = " "
-    unicode: bool = False
-    strings: bool = True
-    order: str | None = None
+    __slots__ = (
+        "arguments",
+        "character",
+        "left",
+        "order",
+        "padding",
+        "precision",
+        "strings",
+        "unicode",
+        "width",
+    )
+
+    def __init__(self) -> None:
+        self.character = ""
+        self.arguments: list[Any] = []
+        self.width: int | None = None
+        self.left = False
+        self.precision: int | None = None
+        self.padding = " "
+        self.unicode = False
+        self.strings = True
+        self.order: str | None = None
 
 
 def format_text(control: Any, arguments: Any, settings: Settings = DEFAULT) -> str:

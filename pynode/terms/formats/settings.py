@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pynode._values import Value
 from pynode.terms.atom import Atom
 
 from .errors import TooLong
@@ -11,8 +10,7 @@ from .errors import TooLong
 __all__ = ["DEFAULT", "Settings"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Value):
     """Where text is made, and how much of it."""
 
     node: Atom | None = None
