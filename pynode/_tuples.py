@@ -53,11 +53,11 @@ class _Fields(tuple[Any, ...]):
     __slots__ = ()
     __signature__ = _Signature()
 
-    _count = 0
-    _fields: tuple[str, ...] = ()
-    _field_defaults: dict[str, Any] = {}  # noqa: RUF012  as typing has it
-    #: Of the fields at the end that have one.
-    _last_defaults: tuple[Any, ...] = ()
+    if TYPE_CHECKING:  # of each class; not among the annotations of every one
+        _count: int
+        _fields: tuple[str, ...]
+        _field_defaults: dict[str, Any]
+        _last_defaults: tuple[Any, ...]
 
     def __new__(cls, /, *values: Any, **named: Any) -> Self:
         if named or len(values) != cls._count:

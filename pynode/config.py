@@ -260,15 +260,17 @@ def find_epmd_listen() -> tuple[str, ...] | None:
     Raises:
         ConfigError: one of them is no IP address.
     """
+    words = os.environ.get("ERL_EPMD_ADDRESS", "").replace(",", " ").split()
+    if not words:
+        return None
     from ipaddress import ip_address  # late, as the other heavy modules here
 
-    words = os.environ.get("ERL_EPMD_ADDRESS", "").replace(",", " ").split()
     for word in words:
         try:
             ip_address(word)
         except ValueError:
             raise ConfigError(f"ERL_EPMD_ADDRESS has {word!r}, which is no IP address") from None
-    return tuple(words) or None
+    return tuple(words)
 
 
 def find_dist_port() -> int | None:

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import pynode
+import pynode.behaviours
+import pynode.process
 
 ROOT = Path(pynode.__file__).parent
 
@@ -144,3 +147,126 @@ def test_every_home_is_right_and_names_are_cached() -> None:
     assert set(pynode.__all__) <= set(dir(pynode))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = pynode.nothing  # type: ignore[attr-defined]
+
+
+def in_a_new_interpreter(program: str) -> list[str]:
+    """Run ``program`` and return the words that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+#: What ``from pynode import Node`` may import, beside the modules of the terms.  Whoever adds to
+#: it looks at ``scripts/bench import`` first.
+NODE_IMPORTS = {
+    "__future__",
+    "pynode",
+    "pynode._lazy",
+    "pynode._tuples",
+    "pynode._values",
+    "pynode.behaviours",
+    "pynode.behaviours.words",
+    "pynode.client_words",
+    "pynode.config",
+    "pynode.errors",
+    "pynode.node",
+    "pynode.options",
+    "pynode.policy",
+    "pynode.policy.decide",
+    "pynode.policy.introspection",
+    "pynode.process",
+    "pynode.process.elsewhere",
+    "pynode.process.names",
+    "pynode.process.resolver",
+    "pynode.process.shared",
+    "pynode.process.words",
+    "pynode.shown",
+    "pynode.spawning",
+    "pynode.telemetry",
+}
+TERMS_IMPORT = {
+    "pynode.terms",
+    *(
+        f"pynode.terms.{name}"
+        for name in (
+            *("_choice", "_compiled", "_pure_values", "atom", "compound", "identifiers"),
+            *("notation", "order", "rebuild", "term_map", "text"),
+        )
+    ),
+}
+
+
+def test_the_class_of_nodes_imports_little_beside_asyncio() -> None:
+    found = in_a_new_interpreter(
+        "import asyncio, sys, typing; before = set(sys.modules); "
+        "from pynode import Node; print(*set(sys.modules) - before)"
+    )
+    assert "pynode.node" in found
+    ours = {name for name in found if "cython" not in name}
+    assert ours <= NODE_IMPORTS | TERMS_IMPORT
+
+
+def test_no_source_and_no_pattern_is_compiled_for_the_class_of_nodes() -> None:
+    found = in_a_new_interpreter(
+        "import asyncio, collections, re, typing; made = []; "
+        "old = collections.namedtuple; "
+        "collections.namedtuple = lambda name, *a, **k: made.append(name) or old(name, *a, **k); "
+        "re.compile = lambda *a: made.append(a[0]); re._compiler.compile = re.compile; "
+        "from pynode import Node; print('imported', *made)"
+    )
+    assert found == ["imported"]
+
+
+def test_what_the_first_message_needs_is_imported_when_a_node_is_started() -> None:
+    """And nothing else that takes long to import, or to make."""
+    program = """
+import asyncio, collections, re, sys
+from pynode import Node
+
+made, compiled = [], re._compiler.compile
+
+def compile_pattern(pattern, *flags):
+    if "\\U0010ffff" in pattern or "\\uffff" in pattern and "[^" not in pattern:
+        made.append(ascii(pattern))  # large classes of characters
+    return compiled(pattern, *flags)
+
+re._compiler.compile = compile_pattern
+old = collections.namedtuple
+collections.namedtuple = lambda name, *a, **k: made.append(name) or old(name, *a, **k)
+
+async def echo(process):
+    _, (pid, tag), request = await process.receive()
+    process.runtime.send(process, pid, (tag, request))
+
+async def main():
+    async with Node("light@localhost", cookie="light", epmd=False, port=0, peer_port=1) as node:
+        started = set(sys.modules)
+        pid = node.spawn(echo)
+        assert await node.call(pid, 7) == 7
+        node.cast(pid, 1)
+        node.send(node.main.pid, 1)
+        node.monitor(pid)
+        await node.main.receive()
+        print("late", *set(sys.modules) - started)
+        print("heavy", *{"dataclasses", "ipaddress", "pathlib", "urllib.parse"} & set(sys.modules))
+        print("made", *made)
+
+asyncio.run(main())
+"""
+    assert in_a_new_interpreter(program) == ["late", "heavy", "made"]
+
+
+@pytest.mark.parametrize("package", [pynode.behaviours, pynode.process], ids=lambda p: p.__name__)
+def test_the_names_of_a_lazy_room_are_there(package: ModuleType) -> None:
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        getattr(package, name)
+    names = in_a_new_interpreter(
+        f"from {package.__name__} import *; print(*(n for n in dir() if n[0] != '_'))"
+    )
+    assert set(names) == set(package.__all__)
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'no'"):
+        _ = package.no
+    with pytest.raises(ImportError, match="cannot import name 'no' from"):
+        exec(f"from {package.__name__} import no")
