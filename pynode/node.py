@@ -445,8 +445,8 @@ class Node(ClientWords, SpawnWords):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Any:
-        runtime = self.runtime
         process = self.actor()
+        runtime = process.runtime
         if threading.get_ident() == runtime.thread_id:
             return method(process, *args, **kwargs)
         return runtime.call_threadsafe(process, method, process, *args, **kwargs)

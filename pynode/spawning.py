@@ -70,8 +70,9 @@ class SpawnWords:
             PeerBusy: too much is waiting for that node.
             CallExit: the node makes no process; ``reason`` is ``system_limit``.
         """
-        if not options and processes.spawn_function is not None:
-            process = processes.spawn_function(self.runtime, where, args)
+        spawn_function = processes.spawn_function
+        if not options and spawn_function is not None:
+            process = spawn_function(self.runtime, where, args)
             if process is not None:
                 return process.pid
         if elsewhere.is_node(where):
