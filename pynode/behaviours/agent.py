@@ -8,12 +8,12 @@ In Python the functions are callables::
 
 Between nodes they are ``(module, function, arguments)`` or an :class:`ExportFun` (in Elixir a
 capture such as ``&Function.identity/1``), both ways: an agent runs those of its ``functions``
-table, and of what its program exposed; towards a BEAM, the client functions here send them as
-Elixir does.  The state is the first argument.
+table, and of what its program exposed, as far as policy lets others run it; towards a BEAM, the
+client functions here send them as Elixir does.  The state is the first argument.
 
 A closure from a BEAM cannot run here.  It, and a function nobody exposed, is refused: the caller
-exits with a reason that says why (``{closure_refused, Text}``, ``{undef, Stack}``), the agent and
-its state stay.  An exposed function that raises ends the agent, as in Elixir.
+exits with a reason that says why (``{closure_refused, Text}``, ``{undef, Stack}``, ``notsup``),
+the agent and its state stay.  An exposed function that raises ends the agent, as in Elixir.
 
 Source: Elixir's ``Agent`` and ``Agent.Server`` (1.14 to 1.20).
 """
@@ -80,7 +80,7 @@ class Agent(GenServer, module="Elixir.Agent.Server"):
         if type(kind) is not Atom or kind not in _KINDS:
             raise FunctionClause(request)
         try:
-            function, arguments = self._resolve(request[1])
+            function, arguments = self._resolve(request[1], caller.pid)
         except FunctionRefused as refused:
             self._refuse(caller, refused)
             return NO_REPLY
@@ -94,7 +94,7 @@ class Agent(GenServer, module="Elixir.Agent.Server"):
         if type(request) is not tuple or len(request) != 2 or request[0] != _CAST:
             raise FunctionClause(request)
         try:
-            function, arguments = self._resolve(request[1])
+            function, arguments = self._resolve(request[1], None)
         except FunctionRefused as refused:
             _log.warning("%r ignored a cast: %s", self._body.process, refused)
             return None
@@ -119,14 +119,16 @@ class Agent(GenServer, module="Elixir.Agent.Server"):
     async def _conclude_async(self, kind: Atom, running: Any) -> Any:
         return self._conclude(kind, await running)
 
-    def _resolve(self, what: Any) -> tuple[Callable[..., Any], list[Any]]:
+    def _resolve(self, what: Any, asker: Any) -> tuple[Callable[..., Any], list[Any]]:
         runtime = self._body.process.runtime
         if type(what) is tuple and len(what) == 3 and type(what[2]) is list:
             module, function, arguments = what
-            found = resolve_name(runtime, module, function, len(arguments) + 1, self.functions)
+            found = resolve_name(
+                runtime, asker, module, function, len(arguments) + 1, self.functions
+            )
             return found, arguments
         lent = self._lent().pop(what, None) if type(what) is OpaqueFun else None
-        return lent or resolve_function(runtime, what, 1, self.functions), []
+        return lent or resolve_function(runtime, asker, what, 1, self.functions), []
 
     def _lent(self) -> dict[OpaqueFun, Callable[..., Any]]:
         body: Any = self._body

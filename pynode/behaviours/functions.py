@@ -3,7 +3,8 @@
 An Erlang ``fun M:F/A`` (an :class:`ExportFun`; in Elixir a capture such as
 ``&Function.identity/1``) or ``{M, F, Args}`` can be mapped to Python.  A closure is code of the
 BEAM that made it, and cannot run here.  A table ``{(module, function, arity): callable}`` says
-what an agent or a server knows; behind it stands what the program exposed on its node.
+what an agent or a server knows; behind it stands what the program exposed on its node, as far as
+policy lets others run it: what may not be spawned is not reached by a message either.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pynode.behaviours.words import UNDEF
 from pynode.errors import PynodeError
+from pynode.policy import Action
+from pynode.process.words import NOTSUP
 from pynode.shown import shown
 from pynode.terms import Atom, ExportFun, OpaqueFun, Pid, Port, Reference, TermMap
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from pynode.process.runtime import Runtime
 
 __all__ = ["FunctionRefused", "Functions", "map_functions", "resolve_function"]
+
+_ERPC: Final = Atom("erpc")
 
 Functions: TypeAlias = "Mapping[tuple[str, str, int], Callable[..., Any]]"
 """``{("Elixir.Map", "put", 3): function}``; the arity counts the state."""
@@ -29,7 +34,7 @@ class FunctionRefused(PynodeError):
     """A function from a message that cannot run here; ``reason`` is the term for the caller.
 
     ``{undef, [{M, F, Arity, []}]}`` for a function nobody exposed, ``{closure_refused, Text}``
-    for a closure, ``{badfun, Term}`` for what is no function.
+    for a closure, ``{badfun, Term}`` for what is no function, ``notsup`` for what policy denies.
     """
 
     def __init__(self, reason: Any) -> None:
@@ -40,18 +45,39 @@ class FunctionRefused(PynodeError):
         return f"{shown(self.reason)!r}"
 
 
+def may_run(runtime: Runtime, asker: Any, mfa: tuple[Any, Any, int]) -> bool:
+    """Ask policy, as about a spawn, whether ``asker`` may have this function run.
+
+    The asker is the pid in the message, None where there is none; for it may be made up, one of
+    this node too, policy is asked on behalf of everybody who is connected.  A call of ``erpc``'s
+    own functions, which hides another, nobody may have run.
+    """
+    if mfa[0] == _ERPC:
+        return False
+    if asker is not None:
+        if type(asker) is not Pid:  # a call may name anything as its caller
+            return False
+        connected = runtime.nodes.connected()
+        if not runtime.is_own(asker) and all(peer.name != asker.node for peer in connected):
+            return False
+    return runtime.inbound.allowed_to_all(Action.SPAWN, mfa)
+
+
 def resolve_function(
-    runtime: Runtime, function: Any, arity: int, known: Functions | None = None
+    runtime: Runtime, asker: Any, function: Any, arity: int, known: Functions | None = None
 ) -> Callable[..., Any]:
     """Return the Python callable for a function of ``arity`` arguments that came in a message.
 
+    Policy is asked whether ``asker`` (:func:`may_run`) may have it run, unless it is of ``known``.
+
     Raises:
-        FunctionRefused: a closure, an unknown function, another arity, or no function at all.
+        FunctionRefused: a closure, an unknown function, another arity, no function at all, or one
+            that policy denies.
     """
     if type(function) is ExportFun:
         if function.arity != arity:
             raise FunctionRefused((Atom("badarity"), function))
-        return resolve_name(runtime, function.module, function.function, arity, known)
+        return resolve_name(runtime, asker, function.module, function.function, arity, known)
     if type(function) is OpaqueFun:
         raise FunctionRefused((Atom("closure_refused"), _closure_text(function)))
     if callable(function):
@@ -69,18 +95,26 @@ def _closure_text(function: OpaqueFun) -> bytes:
 
 
 def resolve_name(
-    runtime: Runtime, module: Any, function: Any, arity: int, known: Functions | None
+    runtime: Runtime,
+    asker: Any,
+    module: Any,
+    function: Any,
+    arity: int,
+    known: Functions | None,
 ) -> Callable[..., Any]:
-    """Return the callable for ``module:function/arity``.
+    """Return the callable for ``module:function/arity``; as :func:`resolve_function`.
 
     Raises:
-        FunctionRefused: ``{undef, [{M, F, Arity, []}]}``.
+        FunctionRefused: ``{undef, [{M, F, Arity, []}]}``, or ``notsup`` from policy.
     """
     found = None if known is None else known.get((_text(module), _text(function), arity))
-    if found is None:
-        found = runtime.resolver.resolve(module, function, arity)
+    if found is not None:
+        return found
+    found = runtime.resolver.resolve(module, function, arity)
     if found is None:
         raise FunctionRefused((UNDEF, [(module, function, arity, [])]))
+    if not may_run(runtime, asker, (module, function, arity)):
+        raise FunctionRefused(NOTSUP)
     return found
 
 

@@ -40,14 +40,12 @@ from pynode.errors import (
     StartError,
     StartIgnored,
 )
-from pynode.policy import Action
 from pynode.process.reasons import reason_of
 from pynode.shown import shown
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
     from pynode.process.process import Process
-    from pynode.process.runtime import Runtime
 
 __all__ = [
     "NO_INFO",
@@ -55,7 +53,6 @@ __all__ = [
     "Intensity",
     "Reports",
     "launch",
-    "may_run",
     "shut_down",
     "wait_for_end",
 ]
@@ -65,7 +62,6 @@ _KILLED: Final = Atom("killed")
 _UNLINKED: Final = Atom("child_process_unlinked")
 _CHILD: Final = Atom("child")
 _RESTARTING: Final = Atom("restarting")
-_ERPC: Final = Atom("erpc")
 
 
 class _NoInfo:
@@ -281,21 +277,6 @@ def _started(result: Any) -> tuple[Pid | None, Any]:
 
 def _checked(reason: Any) -> Any:
     return term_or_repr(reason)
-
-
-def may_run(runtime: Runtime, asker: Pid, mfa: tuple[Any, Any, int]) -> bool:
-    """Ask policy, as about a spawn, whether ``asker`` may have this function run.
-
-    A message does not tell which peer it came from, and the pid in it may be made up, one of this
-    node too: so policy is asked on behalf of everybody who is connected, as ``rex`` does.
-    A call of ``erpc``'s own functions, which hides another, nobody may have run.
-    """
-    if mfa[0] == _ERPC or type(asker) is not Pid:  # a call may name anything as its caller
-        return False
-    connected = list(runtime.nodes.connected())
-    if not runtime.is_own(asker) and all(peer.name != asker.node for peer in connected):
-        return False
-    return all(runtime.inbound.allowed(peer, Action.SPAWN, mfa) for peer in connected)
 
 
 # --------------------------------------------------------------------------- ending

@@ -38,10 +38,11 @@ from typing import Any, ClassVar, Final
 
 from pynode.behaviours.child_spec import ChildSpec
 from pynode.behaviours.dynamic_children import OwnSpecs, SimpleChildren
+from pynode.behaviours.functions import may_run
 from pynode.behaviours.gen import Caller
 from pynode.behaviours.gen_server import GenServer, ServerBody
 from pynode.behaviours.static_children import StaticChildren
-from pynode.behaviours.supervised import Intensity, Reports, may_run
+from pynode.behaviours.supervised import Intensity, Reports
 from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import ERROR, EXIT, GEN_CAST, GLOBAL, VIA
 from pynode.errors import FunctionClause, StartError, Stop

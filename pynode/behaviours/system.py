@@ -103,7 +103,7 @@ def _get_state(body: BehaviourBody, caller: Any, _: Any) -> None:
 
 def _replace_state(body: BehaviourBody, caller: Any, arguments: Any) -> None:
     try:
-        function = resolve_function(body.process.runtime, arguments[0], 1)
+        function = resolve_function(body.process.runtime, caller[0], arguments[0], 1)
         state = body.system_replace(function)
     except Exception as error:
         _reply(body, caller, _callback_failed(body, "system_replace_state", error))
@@ -179,7 +179,7 @@ def _debug(body: BehaviourBody, caller: Any, arguments: Any) -> None:
     debug = extra.debug or Debug()
 
     def resolve(function: Any, arity: int) -> Any:
-        return resolve_function(body.process.runtime, function, arity)
+        return resolve_function(body.process.runtime, caller[0], function, arity)
 
     try:
         answer = debug.command(body, arguments[0], resolve)

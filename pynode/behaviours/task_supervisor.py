@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.behaviours import gen
 from pynode.behaviours.child_spec import BadSpec, ChildSpec, from_fields
+from pynode.behaviours.functions import may_run
 from pynode.behaviours.names import ServerRef
-from pynode.behaviours.supervised import may_run
 from pynode.behaviours.supervisor import DynamicSupervisor, SupervisorBody
 from pynode.behaviours.supervisor_client import local_body, which_children
 from pynode.behaviours.task import (

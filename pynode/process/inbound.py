@@ -76,6 +76,15 @@ class Inbound:
             )
         return False
 
+    def allowed_to_all(self, action: Action, target: Any) -> bool:
+        """Ask policy on behalf of everybody who is connected, for what a message asks.
+
+        A message does not tell which peer it came from, and the pid in it may be made up.
+        """
+        return all(
+            self.allowed(peer, action, target) for peer in list(self._runtime.nodes.connected())
+        )
+
     def term(self, payload: Payload | None, *, text: bool = False) -> Any:
         """Decode a payload."""
         if payload is None:

@@ -104,7 +104,7 @@ class Rex(Service):
 
     def _broadcast(self, name: Any, message: Any) -> Any:
         """Send to a registered process if policy lets everybody; return what ``sbcast`` answers."""
-        if isinstance(name, Atom) and self._allows(Action.SEND, name):
+        if isinstance(name, Atom) and self.runtime.inbound.allowed_to_all(Action.SEND, name):
             try:
                 self.send(name, message)
             except NameError_:
@@ -118,17 +118,9 @@ class Rex(Service):
         called = applied(module, function, args)
         if isinstance(called, Outcome):
             return called
-        if not self._allows(Action.SPAWN, (*called[:2], len(called[2]))):
+        if not self.runtime.inbound.allowed_to_all(Action.SPAWN, (*called[:2], len(called[2]))):
             return _DENIED
         return await evaluate(process, module, function, args)
-
-    def _allows(self, action: Action, target: Any) -> bool:
-        """Ask policy on behalf of everybody who is connected.
-
-        A message does not tell which peer it came from, and the pid in it may be made up.
-        """
-        allowed = self.runtime.inbound.allowed
-        return all(allowed(peer, action, target) for peer in self.runtime.nodes.connected())
 
     def _spawn_call(self, answer: Callable[[Any], None], request: Any) -> None:
         """Run a call; the caller is told of its end, also where the process is killed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pynode.errors import NodeDown
+from pynode.policy import Action
 from pynode.terms import Atom, Pid
 
 from .erpc import Erpc
@@ -64,7 +65,7 @@ class Services:
         self.net_kernel = NetKernel(runtime, self._net, self._config)
         self.net_adm = NetAdm(self._net, self._config, self.net_kernel)
         Rex(runtime)
-        methods = Methods(runtime.resolver.resolve)
+        methods = Methods(self._permitted)
         processes = GlobalProcesses(runtime, self._net, self._config, self._resolve_there)
         self._global_processes = processes
         self.global_ = Global(runtime, self._net, processes, methods, self.erpc)
@@ -77,6 +78,14 @@ class Services:
             self.pg.start()
         # These outlive the program's processes when the node stops.
         runtime.system.update(runtime.processes())
+
+    def _permitted(self, module: Any, function: Any, arity: int) -> Any:
+        """Return a function that others may name as a method of resolving, None where none is."""
+        found = self._runtime.resolver.resolve(module, function, arity)
+        asked = (module, function, arity)
+        if found is None or not self._runtime.inbound.allowed_to_all(Action.SPAWN, asked):
+            return None
+        return found
 
     def introspect(self) -> None:
         """Let BEAM tools look into this node; see :mod:`pynode.services.introspection`."""

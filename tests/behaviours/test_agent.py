@@ -241,8 +241,8 @@ async def test_an_agent_is_stopped_like_any_server(runtime: Runtime) -> None:
 
 
 def test_resolving_a_function(runtime: Runtime) -> None:
-    assert resolve_function(runtime, len, 1) is len
+    assert resolve_function(runtime, None, len, 1) is len
     with pytest.raises(FunctionRefused) as caught:
-        resolve_function(runtime, ExportFun("m", "f", 2), 2)
+        resolve_function(runtime, None, ExportFun("m", "f", 2), 2)
     assert caught.value.reason == (atom.undef, [(atom.m, atom.f, 2, [])])
     assert "undef" in str(caught.value)

@@ -478,6 +478,21 @@ async def test_policy_sees_what_is_called_however_it_is_asked(pair: RpcPair, rpc
     assert await rpc.call(THERE, "t", "echo", [1, 2]) == [1, 2]
 
 
+async def test_policy_is_asked_about_a_method_of_global(pair: RpcPair, rpc: Rpc) -> None:
+    def policy(peer: Any, action: Action, target: Any) -> Any:
+        if action is Action.SPAWN and target == (atom.t, atom.echo, 3):
+            return Deny("not that one")
+        return default_policy(peer, action, target)
+
+    pid = pair.here._runtime.main.pid
+    asked: list[Any] = ["global", "resolve_it", [ExportFun("t", "echo", 3), b"name", pid, pid]]
+    assert await rpc.call(THERE, *asked) == [b"name", pid, pid]
+    pair.there._runtime.policy = policy
+    with pytest.raises(RemoteError) as caught:  # what `catch` makes of it, and rpc of that
+        await rpc.call(THERE, *asked)
+    assert caught.value.reason == atom.undef
+
+
 # --------------------------------------------------------------------------- stacks as text
 
 
