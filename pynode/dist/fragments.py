@@ -32,6 +32,8 @@ FRAGMENT_BYTES: Final = 64 * 1024
 #: For a message of so many bytes as its first fragment says, memory is reserved at once.
 _RESERVE_FROM_BYTES: Final = 4 * 1024 * 1024
 _RESERVE_TO_BYTES: Final = 1024 * 1024 * 1024
+#: For so many at once: a single byte may take a huge page.
+_RESERVED: Final = 8
 
 
 class Whole(NamedTuple):
@@ -43,15 +45,27 @@ class Whole(NamedTuple):
 
 
 class _InSequence:
-    __slots__ = ("atoms", "held_bytes", "left", "message", "payload", "place", "placed_bytes")
+    __slots__ = (
+        "atoms",
+        "held_bytes",
+        "left",
+        "message",
+        "payload",
+        "place",
+        "placed_bytes",
+        "reserved_bytes",
+    )
 
-    def __init__(self, message: Control | None, atoms: tuple[AnyAtom, ...], left: int) -> None:
+    def __init__(
+        self, message: Control | None, atoms: tuple[AnyAtom, ...], left: int, place: Any
+    ) -> None:
         self.message = message
         self.atoms = atoms
         self.left = left
         self.held_bytes = 0
         #: What has come: the front of ``place`` where one was reserved, and then the rest of it.
-        self.place = _reserve(left + 1)
+        self.place = place
+        self.reserved_bytes = 0 if place is None else len(place)
         self.placed_bytes = 0
         self.payload = bytearray()
 
@@ -75,14 +89,11 @@ class _InSequence:
         return memoryview(self.place)[: self.placed_bytes]
 
 
-def _reserve(fragments: int) -> Any:
+def _reserve(size: int) -> Any:
     """Return memory for a large message: addresses alone, in huge pages as they are written to.
 
-    None where the message is not large, or the system has none of it.
+    None where the system has none of it.
     """
-    size = fragments * FRAGMENT_BYTES
-    if not _RESERVE_FROM_BYTES <= size <= _RESERVE_TO_BYTES:
-        return None
     import mmap  # few programs need it
 
     try:
@@ -96,12 +107,15 @@ def _reserve(fragments: int) -> Any:
 class Reassembly:
     """The unfinished incoming sequences of one connection."""
 
-    __slots__ = ("_held_bytes", "_limits", "_sequences")
+    __slots__ = ("_held_bytes", "_limits", "_reserved", "_reserved_bytes", "_sequences")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._sequences: dict[int, _InSequence] = {}
         self._held_bytes = 0
+        #: Of the sequences that memory was reserved for: how many, and how much.
+        self._reserved = 0
+        self._reserved_bytes = 0
 
     def __len__(self) -> int:
         return len(self._sequences)
@@ -131,7 +145,8 @@ class Reassembly:
             return Whole(message, atoms, data)
         if len(self._sequences) >= self._limits.pending_fragments:
             raise FrameError(f"more than {len(self._sequences)} unfinished sequences")
-        entry = self._sequences[sequence] = _InSequence(message, atoms, fragments - 1)
+        place = self._place(fragments)
+        entry = self._sequences[sequence] = _InSequence(message, atoms, fragments - 1, place)
         self._add(entry, data, overhead_bytes)
         return None
 
@@ -152,12 +167,29 @@ class Reassembly:
             return None
         del self._sequences[sequence]
         self._held_bytes -= entry.held_bytes
+        if entry.reserved_bytes:
+            self._reserved -= 1
+            self._reserved_bytes -= entry.reserved_bytes
         return Whole(entry.message, entry.atoms, entry.whole())
 
     def clear(self) -> None:
         """Forget the unfinished sequences."""
         self._sequences.clear()
-        self._held_bytes = 0
+        self._held_bytes = self._reserved = self._reserved_bytes = 0
+
+    def _place(self, fragments: int) -> Any:
+        """Return memory for a message of so many fragments if it is large and may come whole."""
+        size = fragments * FRAGMENT_BYTES
+        room = min(self._limits.term_bytes, self._limits.fragment_bytes - self._reserved_bytes)
+        if not _RESERVE_FROM_BYTES <= size <= min(room, _RESERVE_TO_BYTES):
+            return None
+        if self._reserved >= _RESERVED:
+            return None
+        place = _reserve(size)
+        if place is not None:
+            self._reserved += 1
+            self._reserved_bytes += size
+        return place
 
     def _add(self, entry: _InSequence, data: bytes | memoryview, overhead_bytes: int = 0) -> None:
         size = len(data) + overhead_bytes

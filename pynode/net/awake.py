@@ -90,11 +90,10 @@ class Awake:
             self._quick = 0
 
     def _turn(self) -> None:
+        self._handle = None  # first: where an interrupt comes in here, this was the last turn
         if perf_counter() < self._until:
             self._handle = self._loop.call_soon(self._turn)
-            return
-        self._handle = None
-        if self._asked:  # in vain
+        elif self._asked:  # in vain
             self._quick = 0
             self._needed = min(self._needed * 2, MOST)
 

@@ -124,10 +124,10 @@ class Link:
     def _take(self, verb: Callable[[Any, OnControl], None], data: Any) -> None:
         net = self._net
         frames = self.connection.frames_received
-        net.gathering = True
-        net.awake.read()
-        net.sink.batch_begin()
         try:
+            net.gathering = True
+            net.awake.read()
+            net.sink.batch_begin()
             verb(data, self._on_control)
         except (ProtocolError, TermError) as error:
             self._net._link_broken(self, error)

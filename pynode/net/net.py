@@ -415,11 +415,15 @@ class Net:
         """Have ``link`` flushed at the end of the read that is being handled, or of the turn."""
         if link.flush_scheduled:
             return
-        link.flush_scheduled = True
-        self._unwritten.append(link)
         if not self.gathering and not self._flush_armed:
-            self._flush_armed = True
-            self.loop.call_soon(self._turn_over)
+            self._arm_flush()
+        self._unwritten.append(link)
+        link.flush_scheduled = True  # not before: see _arm_flush()
+
+    def _arm_flush(self) -> None:
+        self.loop.call_soon(self._turn_over)
+        # Not before: after an interrupt in call_soon() nothing would be written any more.
+        self._flush_armed = True
 
     def _turn_over(self) -> None:
         self._flush_armed = False
@@ -437,8 +441,7 @@ class Net:
                 unwritten.pop().flush()
         finally:
             if unwritten and not self._flush_armed:  # the sink failed in the middle
-                self._flush_armed = True
-                self.loop.call_soon(self._turn_over)
+                self._arm_flush()
 
     def hurry(self) -> None:
         """Write now what has gathered, once in a turn: further hurries of it go together."""

@@ -566,8 +566,8 @@ cdef class OutboundMessages:
             if gather.link.full() and process is not None:
                 self._router.hold(process, node)
         elif not gather.scheduled:
-            gather.scheduled = True
             self._outbound.flush_soon(gather.link)
+            gather.scheduled = True  # not before: flush_soon() may be interrupted
         return 0
 
     # ------------------------------------------------------------------ messages

@@ -76,8 +76,13 @@ cdef class SchedulerCore:
             future.set_result(None)
 
     cdef int _arm(self) except -1:
-        self._call_soon(self._turn, context=self._runtime.context)
-        self._armed = True  # not before: an interrupt in call_soon() must not be the last turn
+        try:
+            self._call_soon(self._turn, context=self._runtime.context)
+        except KeyboardInterrupt:  # a turn that has nothing to do is no harm; none at all would be
+            self._call_soon(self._turn, context=self._runtime.context)
+            self._armed = True
+            raise
+        self._armed = True
         return 0
 
     def _turn(self):

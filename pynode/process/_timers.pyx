@@ -136,7 +136,7 @@ cdef class TimerHeap:
         self._entries.append(timer)
         _up(self._entries, len(self._entries) - 1)
         if self._handle is None or timer.when < self._wake_at:
-            self._arm(timer.when)
+            self._arm((<Timer>self._entries[0]).when)
         return timer
 
     cdef int clean(self) except -1:
@@ -174,9 +174,12 @@ cdef class TimerHeap:
 
     cdef int _arm(self, double when) except -1:
         cdef double left = when - monotonic()
-        if self._handle is not None:
-            self._handle.cancel()
+        handle = self._handle
+        self._handle = None
+        if handle is not None:
+            handle.cancel()
         self._wake_at = when
+        # Interrupted in here, the next timer arms for all.
         self._handle = self._loop.call_later(
             left if left > 0.0 else 0.0, self._fire, context=self._context
         )

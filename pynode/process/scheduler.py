@@ -92,8 +92,13 @@ class _Core:
             future.set_result(None)
 
     def _arm(self) -> None:
-        self._call_soon(self._turn, context=self._runtime.context)
-        self._armed = True  # not before: an interrupt in call_soon() must not be the last turn
+        try:
+            self._call_soon(self._turn, context=self._runtime.context)
+        except KeyboardInterrupt:  # a turn that has nothing to do is no harm; none at all would be
+            self._call_soon(self._turn, context=self._runtime.context)
+            self._armed = True
+            raise
+        self._armed = True
 
     def _turn(self) -> None:
         self._armed = False

@@ -72,7 +72,7 @@ class TimerHeap:
         self._number += 1
         heapq.heappush(self._entries, (timer.when, self._number, timer))
         if self._handle is None or timer.when < self._wake_at:
-            self._arm(timer.when)
+            self._arm(self._entries[0][0])
         return timer
 
     def cancelled(self) -> None:
@@ -98,9 +98,11 @@ class TimerHeap:
         return len(self._entries) - self._cancelled
 
     def _arm(self, when: float) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.cancel()
         self._wake_at = when
+        # Interrupted in here, the next timer arms for all.
         self._handle = self._loop.call_later(
             max(0.0, when - monotonic()), self._fire, context=self._context
         )

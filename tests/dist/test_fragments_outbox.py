@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from pynode.config import Limits
+from pynode.dist import fragments
 from pynode.dist.control import Link
 from pynode.dist.fragments import FRAGMENT_BYTES, OutSequence, Reassembly, sequence_bytes
 from pynode.dist.outbox import COPY_BYTES, GATHER_BYTES, Outbox
@@ -341,6 +343,37 @@ def test_each_sender_keeps_its_order_and_the_count_is_exact(
         done.setdefault(pid_a(int(control[:1])), []).append(control)
     assert done == sent
     assert not running
+
+
+def test_who_begins_many_large_messages_gets_little_memory_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reserved: list[int] = []
+    reserve = fragments._reserve
+
+    def noted(size: int) -> Any:
+        reserved.append(size)
+        return reserve(size)
+
+    monkeypatch.setattr(fragments, "_reserve", noted)
+    mib = 1024 * 1024
+    parts = Reassembly(Limits(fragment_bytes=16 * mib, term_bytes=12 * mib))
+    for sequence in range(200):
+        parts.start(sequence, 96, None, (), b"x")
+    assert reserved == [6 * mib] * 2  # 12 of 16; no more than may come
+    for number in range(95, 0, -1):
+        parts.go_on(0, number, b"")
+    parts.start(0, 96, None, (), b"x")
+    assert reserved == [6 * mib] * 3
+    parts.start(300, 2**64 - 1, None, (), b"x")
+    parts.start(301, 13 * 16, None, (), b"x")  # more than a term may have
+    assert reserved == [6 * mib] * 3
+    parts.clear()
+    reserved.clear()
+    parts = Reassembly(Limits())
+    for sequence in range(200):
+        parts.start(sequence, 96, None, (), b"x")
+    assert len(reserved) == 8
 
 
 @pytest.mark.parametrize("size", [64 * 1024, 70_000])

@@ -161,6 +161,25 @@ async def test_it_stops(stage: Stage) -> None:
     assert not stage.awake.awake
 
 
+async def test_an_interrupt_does_not_end_it_for_ever(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> float:
+        raise KeyboardInterrupt
+
+    stage.exchange(LEAST)
+    stage.awake.wrote()
+    assert stage.awake.awake
+    with monkeypatch.context() as patched:
+        patched.setattr(awake, "perf_counter", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stage.turn()
+    stage.awake.read()
+    stage.awake.wrote()
+    assert stage.awake.awake
+    assert stage.ready
+
+
 @pytest.mark.parametrize("seconds", [None, 0, 0.0])
 async def test_it_can_be_turned_off(stage: Stage, seconds: float | None) -> None:
     stage.awake = Awake(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,6 +60,37 @@ async def test_order_and_batches(make_net: MakeNet) -> None:
     assert counters["messages_in"] == counters["frames_in"] == 5000
     assert one.counters()["messages_out"] == 5000
     assert one.counters()["bytes_out"] == counters["bytes_in"]
+
+
+@pytest.mark.parametrize("where", ["call_soon", "batch_begin"])
+async def test_an_interrupt_stops_no_output(
+    make_net: MakeNet, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Where the turn is asked for in which signals are written, and where a read begins."""
+    one, two = await pair(make_net)
+    loop: Any = asyncio.get_running_loop()
+    script = await scripted(one)
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop if where == "call_soon" else recorder(one), where, interrupted)
+        begin: Callable[[], object] = lambda: send(one, PEER, 1)  # noqa: E731
+        if where == "batch_begin":
+            begin = lambda: one._links[Atom(PEER)].data_received(b"")  # noqa: E731
+        with pytest.raises(KeyboardInterrupt):
+            begin()
+    if where == "call_soon":
+        send(one, PEER, 2)
+        async with asyncio.timeout(8):  # after 15 a tick of the other one would help
+            await script.read_frame()
+    else:  # something of what came may be lost
+        assert await script.read_end() == b""
+    send(one, TWO, 3)
+    await recorder(two).until(lambda: recorder(two).values == [3])
+    await script.close()
+    await recorder(one).until_down(PEER)
 
 
 async def test_a_large_message_and_small_ones_around_it(make_net: MakeNet) -> None:

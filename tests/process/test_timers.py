@@ -77,6 +77,30 @@ def test_an_interrupt_in_a_callback_stops_no_other() -> None:
     loop.close()
 
 
+async def test_an_interrupt_while_a_timer_is_set_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop: Any = asyncio.get_running_loop()
+    call_later = loop.call_later
+    interrupts: list[BaseException] = []
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        if interrupts:
+            raise interrupts.pop()
+        return call_later(*args, **options)
+
+    monkeypatch.setattr(loop, "call_later", interrupted)
+    heap = TimerHeap(loop)
+    fired: list[int] = []
+    heap.after(0.01, fired.append, 1)
+    interrupts.append(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        heap.after(0.0, fired.append, 0)
+    heap.after(3600.0, fired.append, 2)
+    await until(lambda: fired == [0, 1])
+    heap.close()
+
+
 async def test_a_callback_that_fails_stops_no_other(heap: TimerHeap) -> None:
     def fails() -> None:
         raise ValueError("timer")
