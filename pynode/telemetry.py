@@ -114,7 +114,9 @@ class Telemetry:
         for hook in tuple(self.hooks.get(event, ())):
             try:
                 hook(Event(event, facts))
-            except Exception:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # an Exit too, and a cancellation: they are nobody's here
                 _log.exception("the hook %r of %r failed", hook, event)
 
     def snapshot(self) -> dict[str, int]:

@@ -660,6 +660,26 @@ class Net:
         self._remember(peer.name)
         self.telemetry.connections_up += 1
         self._send_waiting(entry, link)
+        try:
+            self._tell_up(attempt, peer)
+        except BaseException as problem:  # of those who are told; no connection is left half made
+            self._link_broken(link, problem)
+            raise
+        finally:
+            waiting, entry.waiting = entry.waiting, []
+            if self._links.get(peer.name) is link:
+                for waiter in waiting:
+                    if not waiter.done():
+                        waiter.set_result(peer)
+            else:
+                gone = "the connection was given up as soon as it was made"
+                self._fail(waiting, ConnectionAborted(str(peer.name), gone))
+        if not channel.closed:
+            channel.bytes_in += len(event.rest)  # counted with the handshake's, and forgotten
+            link.data_received(event.rest)
+
+    def _tell_up(self, attempt: Attempt, peer: Peer) -> None:
+        self.sink.peer_up(peer)
         if self.telemetry.hooks:
             self.telemetry.emit(
                 "node_up",
@@ -668,14 +688,6 @@ class Net:
                 incoming=isinstance(attempt, Reception),
                 seconds=self.loop.time() - attempt.started,
             )
-        self.sink.peer_up(peer)
-        waiting, entry.waiting = entry.waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(peer)
-        if not channel.closed:
-            channel.bytes_in += len(event.rest)  # counted with the handshake's, and forgotten
-            link.data_received(event.rest)
 
     def _send_waiting(self, entry: _Entry, link: Link) -> None:
         queue, entry.queue = entry.queue, []
@@ -688,8 +700,13 @@ class Net:
 
     def _attempt_failed(self, attempt: Attempt, error: ConnectError) -> None:
         self._listening.over(attempt)
-        if isinstance(attempt, Reception):
-            self._tell_refused(attempt, error)
+        try:
+            if isinstance(attempt, Reception):
+                self._tell_refused(attempt, error)
+        finally:
+            self._failed(attempt, error)
+
+    def _failed(self, attempt: Attempt, error: ConnectError) -> None:
         entry = self._entries.get(Atom(attempt.node)) if attempt.node else None
         if entry is None:
             return
@@ -727,11 +744,16 @@ class Net:
     def _tell_failed(self, entry: _Entry, error: ConnectError) -> None:
         """Tell everybody who waits for ``entry``, which is out of the table already."""
         self.telemetry.connections_failed += 1
-        if self.telemetry.hooks:
-            self.telemetry.emit("connect_failed", node=entry.name, error=error)
-        if not entry.waiting and entry.automatic:
-            level = logging.WARNING if isinstance(error, _LOUD) else logging.DEBUG
-            _log.log(level, "no connection: %s", _printable(error))
+        try:
+            if self.telemetry.hooks:
+                self.telemetry.emit("connect_failed", node=entry.name, error=error)
+            if not entry.waiting and entry.automatic:
+                level = logging.WARNING if isinstance(error, _LOUD) else logging.DEBUG
+                _log.log(level, "no connection: %s", _printable(error))
+        finally:
+            self._release(entry, error)
+
+    def _release(self, entry: _Entry, error: ConnectError) -> None:
         entry.queue.clear()
         entry.queue_bytes = 0
         if entry.automatic:
@@ -739,6 +761,9 @@ class Net:
         if entry.busy:
             self.sink.peer_drained(entry.name)
         waiting, entry.waiting = entry.waiting, []
+        self._fail(waiting, error)
+
+    def _fail(self, waiting: list[asyncio.Future[Peer]], error: ConnectError) -> None:
         for index, waiter in enumerate(waiting):
             if not waiter.done():
                 # One exception object must not be raised in several tasks.
@@ -749,8 +774,10 @@ class Net:
     def _link_broken(self, link: Link, error: BaseException) -> None:
         if link.channel.closed:
             return
-        _log.error("the connection to %s is closed: %s", link.peer.name, _printable(error))
-        self._link_lost(link)
+        try:  # a handler of the program's may fail; the connection is lost all the same
+            _log.error("the connection to %s is closed: %s", link.peer.name, _printable(error))
+        finally:
+            self._link_lost(link)
 
     def _link_lost(self, link: Link, reason: Any = CONNECTION_CLOSED) -> None:
         name = link.peer.name

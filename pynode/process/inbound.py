@@ -59,7 +59,9 @@ class Inbound:
             return True
         try:
             decision = policy(peer, action, target)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # an Exit too
             _log.exception("the policy failed on %s of %s", action, peer)
             decision = Deny("the policy failed")
         if decision:
