@@ -62,6 +62,12 @@ class Limits(Value, kw_only=True):
     handshakes: int = 64
     """Most incoming handshakes under way at once; further connections wait in the backlog until
     one is over, or has not gone on for half a second and gives way."""
+    dials: int = 256
+    """Most attempts of our own to connect that are under way at once, those apart that the program
+    itself asks for; the others wait their turn."""
+    waiting_dials: int = 4096
+    """Most nodes that wait for such an attempt; signals to others are lost, as to a node that
+    cannot be reached."""
     peer_high_water_bytes: int = 4 * MIB
     """Above this in a peer's output queue the sending process is held at its next await."""
     peer_low_water_bytes: int = 1 * MIB

@@ -178,10 +178,12 @@ class Dial(Attempt):
     attempt is real, that only brings another nok.
     """
 
-    __slots__ = ("_give_up", "_refused", "_task")
+    __slots__ = ("_give_up", "_refused", "_task", "wanted")
 
-    def __init__(self, net: Net, node: str) -> None:
+    def __init__(self, net: Net, node: str, *, wanted: bool = False) -> None:
         super().__init__(net, node)
+        #: The program itself asks for it.
+        self.wanted = wanted
         #: The peer said nok, and when that is no longer believed.
         self._refused = False
         self._give_up: float | None = None
@@ -195,6 +197,7 @@ class Dial(Attempt):
         """End it without a word."""
         super().abort()
         self.net.naming.over(self)
+        self.net.dialling.over(self)
         if self._task is not asyncio.current_task(self.net.loop):
             self._task.cancel()
 
@@ -203,6 +206,7 @@ class Dial(Attempt):
         await asyncio.sleep(0)
         try:
             await self.net.naming.turn(self)
+            await self.net.dialling.turn(self)
             sock = await self._connect()
         except ConnectError as error:
             self._fail(error)

@@ -48,6 +48,7 @@ from pynode.net.addresses import (
 )
 from pynode.net.awake import Awake
 from pynode.net.channel import Channel, Receiver
+from pynode.net.dialling import Dialling
 from pynode.net.epmd_server import EpmdServer
 from pynode.net.handshaking import Attempt, Dial, Reception
 from pynode.net.link import Link
@@ -171,7 +172,9 @@ class Net:
         #: The names of peers that had none of their own.
         self._invented = InventedNames()
         self.naming = Naming(self)
-        #: Nodes that were not dialled for a signal, for want of a name; they are to go down.
+        self.dialling = Dialling(self)
+        #: Nodes that were not dialled for a signal, for want of a name or with too many before
+        #: them; they are to go down.
         self._refused: dict[Atom, None] = {}
         if sink is not None:
             self.attach(sink)
@@ -461,6 +464,8 @@ class Net:
         size = _SIGNAL_BYTES + (0 if payload is None else len(payload))
         if entry is not None and entry.queue_bytes + size > limits.peer_queue_bytes:
             raise PeerBusy(str(node), entry.queue_bytes)
+        if entry is None and self._is_too_many(node):
+            return Pressure.CLEAR
         entry = self._entry_for(node)
         entry.automatic = True
         entry.queue.append((sender, message, payload))
@@ -476,28 +481,46 @@ class Net:
             return
         if self.nameless:
             self._refuse(node)
-        else:
+        elif node in self._entries or not self._is_too_many(node):
             self._entry_for(node).automatic = True
 
-    def _entry_for(self, node: Atom) -> _Entry:
+    def _is_too_many(self, node: Atom) -> bool:
+        """Have ``node`` go down if too many others wait to be dialled."""
+        error = self.dialling.refusal(str(node))
+        if error is None:
+            return False
+        self.telemetry.connections_failed += 1
+        if self.telemetry.hooks:
+            self.telemetry.emit("connect_failed", node=node, error=error)
+        self._refuse(node)
+        return True
+
+    def _entry_for(self, node: Atom, *, wanted: bool = False) -> _Entry:
         """Return the entry of ``node``, dialling it where nothing is under way."""
         entry = self._entries.get(node)
         if entry is None:
             entry = self._entries[node] = _Entry(node)
-            entry.attempt = Dial(self, str(node))
+            entry.attempt = Dial(self, str(node), wanted=wanted)
+        elif wanted and isinstance(entry.attempt, Dial):
+            self.dialling.hurry(entry.attempt)
         return entry
 
     # ------------------------------------------------------------------ connect and disconnect
 
-    async def connect(self, node: Atom | str) -> Peer:
+    async def connect(self, node: Atom | str, *, automatic: bool = False) -> Peer:
         """Return the peer of that name, connecting where there is no connection.
 
         An attempt that is under way, whoever began it, is joined.  Cancelling one who waits
         leaves the attempt to the others, and to itself.
 
+        Args:
+            node: its name.
+            automatic: another node has named it, not the program: see :mod:`pynode.net.dialling`.
+
         Raises:
             NodeDown: this node is not running.
-            ConnectError: a child for each cause, see :mod:`pynode.errors`.
+            ConnectError: a child for each cause, see :mod:`pynode.errors`; itself, where too many
+                nodes wait to be dialled (``automatic``).
         """
         if not self.running:
             raise NodeDown(f"{self.config.name} is not running")
@@ -508,7 +531,11 @@ class Net:
         link = self._links.get(name)
         if link is not None:
             return link.peer
-        entry = self._entry_for(name)
+        if automatic and name not in self._entries:
+            refusal = self.dialling.refusal(str(name))
+            if refusal is not None:
+                raise refusal
+        entry = self._entry_for(name, wanted=not automatic)
         waiter: asyncio.Future[Peer] = self.loop.create_future()
         entry.waiting.append(waiter)
         try:
@@ -561,7 +588,7 @@ class Net:
         entry = self._entries.get(name)
         if entry is not None and entry.link is None and entry.attempt is not None:
             try:
-                await self.connect(name)
+                await self.connect(name, automatic=True)
             except ConnectError:
                 return
         link = self._links.get(name)
@@ -637,6 +664,7 @@ class Net:
     ) -> None:
         peer = event.peer
         self._listening.over(attempt)
+        self.dialling.over(attempt)
         entry = self._entries.get(peer.name)
         if entry is None or entry.attempt is not attempt:
             channel.close()  # cannot happen while an attempt that loses its place is aborted
@@ -725,7 +753,7 @@ class Net:
         if entry.dialled or not (entry.waiting or entry.automatic) or not self.running:
             return False
         entry.dialled = True
-        entry.attempt = Dial(self, str(entry.name))
+        entry.attempt = Dial(self, str(entry.name), wanted=bool(entry.waiting))
         return True
 
     def _tell_refused(self, reception: Reception, error: ConnectError) -> None:

@@ -283,7 +283,7 @@ class GlobalProcesses:
 
     async def _reach(self, node: Atom) -> bool:
         try:
-            await self._net.connect(node)
+            await self._net.connect(node, automatic=True)
         except (ConnectError, NodeDown):
             return False
         return True
