@@ -30,9 +30,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeAlias
-
-from pynode._tuples import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 __all__ = ["Event", "Hook", "Telemetry"]
 

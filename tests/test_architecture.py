@@ -19,7 +19,7 @@ ROOT = Path(pynode.__file__).parent
 
 #: From the leaves up: a room imports rooms before it, and itself.
 LAYERS = [
-    {"_lazy", "_tuples", "_values", "shown"},
+    {"_lazy", "_values", "shown"},
     {"errors"},
     {"config"},
     {"telemetry"},
@@ -163,7 +163,6 @@ NODE_IMPORTS = {
     "__future__",
     "pynode",
     "pynode._lazy",
-    "pynode._tuples",
     "pynode._values",
     "pynode.behaviours",
     "pynode.behaviours.words",
@@ -207,11 +206,9 @@ def test_the_class_of_nodes_imports_little_beside_asyncio() -> None:
     assert ours <= NODE_IMPORTS | TERMS_IMPORT
 
 
-def test_no_source_and_no_pattern_is_compiled_for_the_class_of_nodes() -> None:
+def test_no_pattern_is_compiled_for_the_class_of_nodes() -> None:
     found = in_a_new_interpreter(
-        "import asyncio, collections, re, typing; made = []; "
-        "old = collections.namedtuple; "
-        "collections.namedtuple = lambda name, *a, **k: made.append(name) or old(name, *a, **k); "
+        "import asyncio, re, typing; made = []; "
         "re.compile = lambda *a: made.append(a[0]); re._compiler.compile = re.compile; "
         "from pynode import Node; print('imported', *made)"
     )
@@ -221,7 +218,7 @@ def test_no_source_and_no_pattern_is_compiled_for_the_class_of_nodes() -> None:
 def test_what_the_first_message_needs_is_imported_when_a_node_is_started() -> None:
     """And nothing else that takes long to import, or to make."""
     program = """
-import asyncio, collections, re, sys
+import asyncio, re, sys
 from pynode import Node
 
 made, compiled = [], re._compiler.compile
@@ -232,8 +229,6 @@ def compile_pattern(pattern, *flags):
     return compiled(pattern, *flags)
 
 re._compiler.compile = compile_pattern
-old = collections.namedtuple
-collections.namedtuple = lambda name, *a, **k: made.append(name) or old(name, *a, **k)
 
 async def echo(process):
     _, (pid, tag), request = await process.receive()

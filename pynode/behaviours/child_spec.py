@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours.gen_event import GenEventHandler, GenEventManager
 from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import INFINITY, UNDEFINED

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours.words import ERROR, EXIT
 from pynode.terms import Atom, Pid, Reference
 

@@ -8,9 +8,8 @@ module is any term and goes to that module as it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours.words import ALREADY_STARTED, GLOBAL, NOPROC, VIA
 from pynode.errors import AlreadyStarted, NameError_, NoProcess
 from pynode.shown import shown

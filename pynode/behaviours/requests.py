@@ -11,9 +11,8 @@ Source: ``gen:send_request/3``, ``receive_response``, ``wait_response``, ``check
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours.gen import as_gen_has_it, call_exit
 from pynode.behaviours.names import ServerRef, look_up
 from pynode.behaviours.words import CALLING_SELF, GEN_CALL, NOPROC, TIMEOUT

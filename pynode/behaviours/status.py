@@ -10,9 +10,8 @@ Source: ``gen:format_status/4``, ``format_status_header/2``; ``gen_server:error_
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours.values import term_or_repr
 from pynode.errors import Exit
 from pynode.shown import shown

@@ -10,9 +10,8 @@ Source: stdlib's ``supervisor``, Elixir's ``Supervisor`` and ``DynamicSupervisor
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours import gen
 from pynode.behaviours.child_spec import BadSpec, ChildSpec, Mfa, child_spec
 from pynode.behaviours.names import ServerRef, find

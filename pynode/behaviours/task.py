@@ -37,9 +37,8 @@ from collections.abc import (
     Iterable,
 )
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours.gen import DEFAULT_TIMEOUT, call_exit, milliseconds
 from pynode.behaviours.names import give_name
 from pynode.behaviours.words import (

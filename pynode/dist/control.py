@@ -9,9 +9,8 @@ Source: "Distribution Protocol", section "Protocol between Connected Nodes"; ``d
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from pynode._tuples import NamedTuple
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid, Reference
 

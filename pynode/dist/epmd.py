@@ -15,8 +15,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Final, TypeAlias
-from pynode._tuples import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from pynode.errors import ProtocolError
 

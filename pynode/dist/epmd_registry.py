@@ -16,8 +16,7 @@ Source: ``epmd_srv.c`` (``node_reg2``, ``do_request``).
 
 from __future__ import annotations
 
-from typing import Final
-from pynode._tuples import NamedTuple
+from typing import Final, NamedTuple
 
 from pynode.dist import epmd
 from pynode.dist.epmd import NodeEntry

@@ -10,8 +10,7 @@ Distribution Messages"; ``erts_net_message`` in ``dist.c``.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
-from pynode._tuples import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pynode.config import Limits
 from pynode.dist.control import AnyAtom, Control

@@ -38,8 +38,7 @@ from __future__ import annotations
 
 import struct
 from enum import Enum
-from typing import Any, Final, NoReturn, TypeAlias
-from pynode._tuples import NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from pynode.config import has_long_host
 from pynode.dist.cookie import DIGEST_BYTES, digest, digest_matches

@@ -9,8 +9,7 @@ first is in the mailbox first.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol
-from pynode._tuples import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid

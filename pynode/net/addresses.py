@@ -14,9 +14,8 @@ import logging
 import socket
 import struct
 import threading
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from pynode._tuples import NamedTuple
 from pynode.errors import ConfigError, ConnectTimeout, HostError
 
 __all__ = [

@@ -15,9 +15,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.config import TlsConfig
 from pynode.errors import ConfigError
 from pynode.net.channel import TURN_WRITE_BYTES, Channel, Receiver, TlsFault

@@ -20,9 +20,8 @@ and the name of a named fun after it, on OTP 25, 27 and 29), elixir.erl; erl_par
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
-from pynode._tuples import NamedTuple
 from pynode.terms import Atom, ExportFun, ImproperList, OpaqueFun, TermMap, copy_term
 from pynode.terms.size import weight
 

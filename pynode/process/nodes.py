@@ -5,9 +5,8 @@ Source: ``erlang:monitor_node/2``, ``net_kernel:monitor_nodes/2``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.process.words import NODEDOWN, NODEUP
 from pynode.terms import Atom, Pid, Reference
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
-from pynode._tuples import NamedTuple
 from pynode.process.names import as_atom
 from pynode.terms import Atom
 

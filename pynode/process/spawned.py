@@ -19,9 +19,8 @@ import inspect
 import logging
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.errors import EncodeError, Exit, PeerBusy, RemoteError
 from pynode.process.closures import ClosureRefused, read_closure
 from pynode.process.reasons import is_clean, log_crash, reason_of, stack

@@ -23,9 +23,8 @@ Source: erpc.erl, ``call/5``, ``result/4``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours.gen import call_exit
 from pynode.errors import CallExit, RemoteError
 from pynode.process.names import as_atom

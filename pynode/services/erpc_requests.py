@@ -9,9 +9,8 @@ Source: erpc.erl, ``send_request/4``, ``collection_result/6``, ``multicall/5``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.behaviours.requests import Request
 from pynode.errors import CallExit, CallTimeout, PynodeError, RemoteError
 

@@ -9,9 +9,8 @@ Source: erpc.erl, ``execute_call``; rpc.erl, ``execute_call``.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.errors import CallExit, EncodeError, Exit, RemoteError
 from pynode.process.reasons import crash_reason
 from pynode.process.spawned import Target, call_exposed, meant_by, name_of_mfa

@@ -17,9 +17,8 @@ Source: global.erl, "The locker is a satellite process to global_name_server".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.terms import Atom, Pid, atom
 from pynode.terms.order import sort_key
 

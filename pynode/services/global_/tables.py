@@ -10,9 +10,8 @@ Source: global.erl, ``global_names``, ``global_pid_names``, ``global_locks``, ``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.terms import TermMap, atom, identical
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.terms import Pid
 from pynode.terms.order import key_form
 

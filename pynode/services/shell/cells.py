@@ -15,10 +15,9 @@ import traceback
 import warnings
 from pathlib import Path
 from types import CodeType
-from typing import Final
+from typing import Final, NamedTuple
 
 import pynode
-from pynode._tuples import NamedTuple
 
 __all__ = ["SHOW", "SHOW_LATER", "Cell", "Compiler", "error_text", "syntax_error_text"]
 
