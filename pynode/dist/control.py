@@ -7,7 +7,7 @@ Source: "Distribution Protocol", section "Protocol between Connected Nodes"; ``d
 ``dist.c`` of the emulator.
 """
 
-from __future__ import annotations
+# No annotations from __future__: NamedTuple compiles those that are text, a millisecond in all.
 
 from typing import Any, Final, NamedTuple, TypeAlias
 
