@@ -705,7 +705,7 @@ cdef class OutboundMessages:
         if timeout is not None:
             seconds = timeout
         task = _current_task(self._loop)
-        stepped = isinstance(task, TaskCore)
+        stepped = isinstance(task, TaskCore) and (<TaskCore>task).stepping
         if stepped and not (<TaskCore>task).process.alive:
             return None
         slot = CallSlot.__new__(CallSlot)

@@ -162,8 +162,8 @@ cdef class SchedulerCore:
     cdef TaskCore _spare
     # The task of the step under way.
     cdef TaskCore _stepped
-    # The task that is asyncio's current one by us, which has a reference to it.
-    cdef void* _entered
+    # The task that is asyncio's current one by us.
+    cdef TaskCore _entered
     # Of the last spawn: what the new process copies, weakly; the context of who spawned it; and
     # who that was, to be compared only.
     cdef object _shared

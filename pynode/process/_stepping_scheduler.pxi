@@ -38,16 +38,16 @@ cdef class SchedulerCore:
     # the same task; whatever else may ask for it runs after :meth:`_left`.
 
     cdef int _enter_as(self, TaskCore task) except -1:
-        if self._entered != <void*>task:
+        if self._entered is not task:
             self._left()
             _enter(self.loop, task)
-            self._entered = <void*>task
+            self._entered = task
         return 0
 
     cdef int _left(self) except -1:
-        if self._entered != NULL:
-            task = <object>self._entered
-            self._entered = NULL
+        task = self._entered
+        if task is not None:
+            self._entered = None
             _leave(self.loop, task)
         return 0
 
@@ -142,6 +142,7 @@ cdef class SchedulerCore:
         finally:
             self.current = None
             self.running = False
+            self._left()  # first: asyncio runs no task while it takes another for the current one
             if self._woken:
                 for future in self._woken:
                     if not future.done():
@@ -149,7 +150,6 @@ cdef class SchedulerCore:
                 self._woken.clear()
             if self._next < len(queue) and not self._armed:
                 self._arm()
-            self._left()
         return 0
 
     cdef double _step_tasks(self) except -1:
@@ -360,7 +360,8 @@ cdef class SchedulerCore:
                 process._waits = True
                 if task._must_cancel or (<Waiting>value)._woken:
                     task.c_make_runnable()
-                if Py_REFCNT(task) == (2 if lent else 3) and task._plain():  # asyncio has one
+                # Two are asyncio's and that of _entered.
+                if Py_REFCNT(task) == (3 if lent else 4) and task._plain():
                     if not lent:
                         process._more.task = None
                     task.process = None  # the rest is as in a new one
@@ -386,7 +387,7 @@ cdef class SchedulerCore:
             for callback, around in task._callbacks:
                 loop.call_soon(callback, task, context=around)
             task._callbacks = None
-        if Py_REFCNT(task) == 2 and not has_weakrefs(task):
+        if Py_REFCNT(task) == 3 and not has_weakrefs(task):
             task._reset()
             self._spare = task
         now = monotonic()

@@ -9,7 +9,8 @@ cdef class Waiter:
         self._yielded = False
         self._scheduler = scheduler
         task = _current_task(scheduler.loop)
-        if isinstance(task, TaskCore):
+        # In a finalizer between two steps, asyncio may still name the task of the former.
+        if isinstance(task, TaskCore) and (<TaskCore>task).stepping:
             self._task = task
         else:
             self._future = _Future(scheduler.loop)

@@ -153,7 +153,69 @@ async def test_an_interrupt_while_the_next_turn_is_asked_for(
     await _settle(lambda: not second.alive)
 
 
+def test_an_interrupt_at_the_end_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is interrupted, asyncio is not left with a current task: it would run no other."""
+    loop: Any = asyncio.new_event_loop()
+    call_soon = loop.call_soon
+    interrupts: list[BaseException] = []
+
+    def interrupted(callback: Any, *args: Any, context: Any = None) -> Any:
+        if interrupts and getattr(callback, "__name__", "") == "_turn":
+            raise interrupts.pop()
+        return call_soon(callback, *args, context=context)
+
+    monkeypatch.setattr(loop, "call_soon", interrupted)
+    runtime = Runtime(Atom("here@host"), 7, loop=loop)
+    processes = [runtime.spawn(_waits_twice) for _ in range(3)]
+    loop.run_until_complete(asyncio.sleep(0.001))
+    runtime.scheduler.budget = 0.0
+    for process in processes:
+        runtime.tell(process, 1)
+    call_soon(interrupts.append, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(asyncio.sleep(60))
+    assert not interrupts
+    assert asyncio.current_task(loop) is None
+    for process in processes:
+        runtime.tell(process, 2)
+    loop.run_until_complete(_settle(lambda: not any(process.alive for process in processes)))
+    loop.run_until_complete(runtime.stop(0))
+    for task in asyncio.all_tasks(loop):  # the sleep of 60 s
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+async def test_a_task_that_somebody_has_left(make_runtime: Callable[..., Runtime]) -> None:
+    """A program that meddles with asyncio's current task gets an error, and no more."""
+    runtime = make_runtime()
+    loop = asyncio.get_running_loop()
+    problems: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: problems.append(context))
+
+    async def meddles(process: Process) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.tasks._leave_task(loop, task)
+        await process.receive()
+
+    for _ in range(20):
+        runtime.spawn(meddles)
+        await asyncio.sleep(0)
+        gc.collect()
+    assert all("current task" in str(each["exception"]) for each in problems)
+    assert problems
+    other = runtime.spawn(_waits)
+    runtime.tell(other, 1)
+    await _settle(lambda: not other.alive)
+
+
 async def _waits(process: Process) -> None:
+    await process.receive()
+
+
+async def _waits_twice(process: Process) -> None:
+    await process.receive()
     await process.receive()
 
 
