@@ -27,7 +27,10 @@ Buffer: TypeAlias = bytes | memoryview
 #: Bounds of one read.  The amount adapts, so that reading and handling what was read takes about
 #: :data:`TURN_SECONDS` of a turn of the loop, whatever the handling costs.
 MIN_READ_BYTES: Final = 8 * 1024
+FIRST_READ_BYTES: Final = 64 * 1024
 MAX_READ_BYTES: Final = 256 * 1024
+#: Handed on at a time, so that what is made of it is in the processor's cache when it is handled.
+PORTION_BYTES: Final = 64 * 1024
 MAX_INTO_BYTES: Final = 4 * 1024 * 1024
 TURN_SECONDS: Final = 0.003
 #: Most written in one turn; the rest waits for the next, so that a peer that reads as fast as we
@@ -106,7 +109,7 @@ class Channel:
         self.into: memoryview | None = None
         self._fd = sock.fileno()
         self._out: deque[Buffer] = deque()
-        self._read_bytes = MIN_READ_BYTES * 8
+        self._read_bytes = FIRST_READ_BYTES
         self._scratch = _scratch()
         self._reading = False
         self._lost_handle: asyncio.Handle | None = None
@@ -131,6 +134,19 @@ class Channel:
         """False while paused, and once closed."""
         return self._reading
 
+    def wake_at(self, count: int) -> bool:
+        """Ask the kernel to wake us once so many bytes wait; False where it does not."""
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+        except OSError:
+            return False
+        return True
+
+    @property
+    def slow(self) -> bool:
+        """True while what comes takes so long to handle that little is read at a time."""
+        return self._read_bytes < FIRST_READ_BYTES
+
     def read_now(self) -> None:
         """Read what is there, if anything, without waiting to be woken for it."""
         self._readable()
@@ -142,14 +158,23 @@ class Channel:
         # recv() would allocate its limit and shrink it, for every tick.  One buffer for all
         # channels of the thread serves as well: what came is copied out before anything else.
         size = self._read_bytes
-        scratch = self._scratch
-        count = self._receive(scratch, size)
-        if count < MIN_READ_BYTES:
-            if count:
-                self.receiver.data_received(scratch[:count].tobytes())
-            return
+        count = self._receive(self._scratch, size)
+        if count >= MIN_READ_BYTES:
+            self._read_much(self._scratch[:count].tobytes(), size)
+        elif count:
+            self.receiver.data_received(self._scratch[:count].tobytes())
+
+    def _read_much(self, data: bytes, size: int) -> None:
+        """Hand ``data`` on by portions, and learn how long that takes; ``size`` was asked for."""
+        count = len(data)
         started = perf_counter()
-        self.receiver.data_received(scratch[:count].tobytes())
+        for begin in range(0, count, PORTION_BYTES):
+            if self.into is not None:
+                self.into.release()
+                self.into = None
+            self.receiver.data_received(data[begin : begin + PORTION_BYTES])
+            if self.closed:
+                return
         spent = perf_counter() - started
         if spent > TURN_SECONDS:
             self._read_bytes = max(MIN_READ_BYTES, int(count * TURN_SECONDS / spent))

@@ -137,7 +137,9 @@ class Link:
             raise
         else:
             if not self.channel.closed:
-                self.channel.into = self.connection.get_buffer()
+                self.channel.into = into = self.connection.get_buffer()
+                if into is not None:
+                    self._nap.end()  # the rest of something large should not wait
         finally:
             try:
                 net.sink.batch_end()

@@ -16,7 +16,6 @@ noticed at once.
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -27,17 +26,32 @@ __all__ = ["Nap"]
 #: So many frames within so many seconds are a flood.
 FLOOD_FRAMES: Final = 64
 FLOOD_SECONDS: Final = 0.002
-#: What ends a nap's wait, whichever comes first.
-WAKE_BYTES: Final = 16 * 1024
+#: So many, at that rate, are the same one going on, if a nap has ended so short a time ago.
+AGAIN_FRAMES: Final = 16
+AGAIN_SECONDS: Final = 0.05
+#: What ends a nap's wait, whichever comes first; no more than a read takes.
+WAKE_BYTES: Final = 64 * 1024
 NAP_SECONDS: Final = 0.0005
 #: A wait in which fewer frames came is the last.
 LEAST_FRAMES: Final = 8
+#: Behind one in which as many came, the next is twice as long, up to this.
+MANY_FRAMES: Final = 128
+LONGEST_SECONDS: Final = 0.0018
 
 
 class Nap:
     """The naps of one channel's reader."""
 
-    __slots__ = ("_begun", "_bytes_out", "_channel", "_frames", "timer")
+    __slots__ = (
+        "_begun",
+        "_bytes_out",
+        "_channel",
+        "_ended",
+        "_enough",
+        "_frames",
+        "_seconds",
+        "timer",
+    )
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -47,6 +61,11 @@ class Nap:
         self._frames = 0
         self._begun = 0.0
         self._bytes_out = 0
+        #: So many frames are worth a look at the clock.
+        self._enough = FLOOD_FRAMES
+        #: When the last nap ended, and the length of the wait under way.
+        self._ended = 0.0
+        self._seconds = 0.0
 
     @property
     def napping(self) -> bool:
@@ -56,25 +75,40 @@ class Nap:
     def read(self, frames: int) -> None:
         """Count the frames of a read, and what was written in answer; begin to nap if many came."""
         self._frames += frames
-        if self._frames < FLOOD_FRAMES or self.timer is not None:
-            return
         channel = self._channel
+        if self.timer is not None:
+            if channel.slow:  # it is not quicker than its peer, and what it leaves must not wait
+                self.end()
+            return
+        if self._frames < self._enough:
+            return
         now = channel.loop.time()
-        soon = now - self._begun < FLOOD_SECONDS
+        if self._enough < FLOOD_FRAMES and now - self._ended > AGAIN_SECONDS:
+            self._enough = FLOOD_FRAMES
+            if self._frames < FLOOD_FRAMES:
+                return
+        soon = (now - self._begun) * FLOOD_FRAMES < FLOOD_SECONDS * self._enough
         quiet = channel.bytes_out == self._bytes_out and not channel.out_bytes
         self._begun = now
         self._bytes_out = channel.bytes_out
         self._frames = 0
-        if soon and quiet and channel.reading and self._wake_at(WAKE_BYTES):
-            self.timer = channel.loop.call_later(NAP_SECONDS, self._over)
+        if soon and quiet and channel.reading and not channel.slow and channel.wake_at(WAKE_BYTES):
+            self._wait(NAP_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.timer = self._channel.loop.call_later(seconds, self._over)
 
     def end(self) -> None:
         """Be woken for every byte again."""
         timer, self.timer = self.timer, None
         if timer is not None:
             timer.cancel()
+            self._enough = AGAIN_FRAMES
+            self._begun = self._ended = self._channel.loop.time()
+            self._frames = 0
             if not self._channel.closed:
-                self._wake_at(1)
+                self._channel.wake_at(1)
 
     def _over(self) -> None:
         """Read what came, if it is too little to wake us; then go on, or end."""
@@ -85,16 +119,9 @@ class Nap:
         try:
             channel.read_now()
         finally:
-            if self._frames < LEAST_FRAMES or not channel.reading:
+            frames, self._frames = self._frames, 0
+            if frames < LEAST_FRAMES or not channel.reading:
                 self.end()
             elif self.timer is not None:  # nothing was written meanwhile
-                self.timer = channel.loop.call_later(NAP_SECONDS, self._over)
-            self._frames = 0
-
-    def _wake_at(self, count: int) -> bool:
-        """Ask the kernel to wake us once so many bytes wait; False where it does not."""
-        try:
-            self._channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-        except OSError:
-            return False
-        return True
+                longer = frames >= MANY_FRAMES
+                self._wait(min(2 * self._seconds, LONGEST_SECONDS) if longer else NAP_SECONDS)

@@ -17,7 +17,7 @@ from pynode.dist.control import Control, RegSend
 from pynode.dist.control_encoder import encode_control
 from pynode.dist.flags import OUR_FLAGS
 from pynode.dist.seam import Payload, Peer
-from pynode.net import Net, nap
+from pynode.net import Net, channel, nap
 from pynode.net.link import Link
 from pynode.terms import Atom, Pid
 from pynode.testing import eventually
@@ -38,8 +38,9 @@ pytestmark = pytest.mark.skipif(not hasattr(termios, "FIONREAD"), reason="no FIO
 
 @pytest.fixture(autouse=True)
 def slow_floods(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loaded machine's floods count too."""
+    """A loaded machine's floods count too, and it is not slow."""
     monkeypatch.setattr(nap, "FLOOD_SECONDS", float("inf"))
+    monkeypatch.setattr(channel, "TURN_SECONDS", float("inf"))
 
 
 def frame(value: Any, sender: int = 1) -> bytes:
@@ -118,10 +119,15 @@ async def test_the_kernel_wakes_us_for_much_only(
     flooded.flood(10)
     assert await flooded.arrived()
     assert len(flooded.sink.values) == before
+    flooded.link.channel._read_bytes = channel.MAX_READ_BYTES
     flooded.flood(nap.WAKE_BYTES // len(frame(before)) + 1)
     await flooded.until(flooded.sent)
     assert flooded.napping
     await flooded.gone()
+
+
+def test_what_wakes_us_is_read_at_once() -> None:
+    assert nap.WAKE_BYTES <= channel.FIRST_READ_BYTES
 
 
 async def test_a_nap_goes_on_while_enough_comes(
@@ -136,6 +142,76 @@ async def test_a_nap_goes_on_while_enough_comes(
         flooded.link._nap._over()
         await flooded.until(flooded.sent)
         assert flooded.napping == napping
+    await flooded.gone()
+
+
+async def test_the_waits_of_a_long_flood_get_longer(
+    make_net: MakeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nap, "NAP_SECONDS", NEVER)
+    monkeypatch.setattr(nap, "LONGEST_SECONDS", 3 * NEVER)
+    flooded = await Flooded.begin(make_net)
+    await flooded.asleep()
+    own = flooded.link._nap
+    many, few = nap.MANY_FRAMES, nap.MANY_FRAMES - 1
+    for count, seconds in ((many, 2), (many, 3), (many, 3), (few, 1), (many, 2)):
+        flooded.flood(count)
+        assert await flooded.arrived()
+        assert own.timer is not None
+        own.timer.cancel()
+        own._over()
+        await flooded.until(flooded.sent)
+        left = own.timer.when() - asyncio.get_running_loop().time()
+        assert (seconds - 0.5) * NEVER < left <= seconds * NEVER
+    await flooded.gone()
+
+
+async def test_a_flood_that_goes_on_is_known_sooner(
+    make_net: MakeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flooded = await Flooded.begin(make_net)
+    flooded.flood(nap.AGAIN_FRAMES)
+    await flooded.until(flooded.sent)
+    assert not flooded.napping
+    for again in (True, False):
+        await flooded.asleep()
+        flooded.link._nap.end()
+        monkeypatch.setattr(nap, "AGAIN_SECONDS", NEVER if again else 0.0)
+        monkeypatch.setattr(nap, "NAP_SECONDS", NEVER)
+        flooded.flood(nap.AGAIN_FRAMES)
+        await flooded.until(flooded.sent)
+        assert flooded.napping == again
+        flooded.link._nap.end()
+    await flooded.gone()
+
+
+async def test_who_is_slow_does_not_nap(make_net: MakeNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not read all that has woken it, and the kernel would not wake it for the rest."""
+    monkeypatch.setattr(nap, "NAP_SECONDS", NEVER)
+    monkeypatch.setattr(nap, "WAKE_BYTES", 3 * channel.MIN_READ_BYTES)
+    monkeypatch.setattr(channel, "TURN_SECONDS", 0.0)
+    flooded = await Flooded.begin(make_net)
+    await flooded.asleep()
+    flooded.link.channel._read_bytes = channel.MIN_READ_BYTES
+    flooded.flood(nap.WAKE_BYTES // len(frame(0)) + 1)
+    await flooded.until(flooded.sent)
+    assert not flooded.napping
+    flooded.flood(2 * FLOOD)
+    await flooded.until(flooded.sent)
+    assert not flooded.napping
+    await flooded.gone()
+
+
+async def test_what_is_large_ends_a_nap(make_net: MakeNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rest, too little to wake us, is taken as it comes."""
+    monkeypatch.setattr(nap, "NAP_SECONDS", NEVER)
+    flooded = await Flooded.begin(make_net)
+    await flooded.asleep()
+    whole = frame(bytes(3 * nap.WAKE_BYTES))
+    flooded.script.write_raw(whole[:-1000])
+    await eventually(lambda: not flooded.napping)
+    flooded.script.write_raw(whole[-1000:])
+    await flooded.sink.until(lambda: len(flooded.sink.values) > flooded.sent)
     await flooded.gone()
 
 
