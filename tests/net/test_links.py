@@ -13,7 +13,7 @@ from pynode.dist.control import Control, RegSend
 from pynode.dist.flags import Flag
 from pynode.dist.seam import Payload, Peer, Pressure
 from pynode.errors import DecodeError, PeerBusy
-from pynode.net import Net
+from pynode.net import Net, channel
 from pynode.net.link import Link
 from pynode.terms import Atom, Pid
 
@@ -123,6 +123,47 @@ async def test_a_large_frame_is_received_where_it_lies(
     await recorder(two).until(lambda: len(recorder(two).values) == 5)
     assert recorder(two).values == [1, large, 2, large, 3]
     assert sum(filled) > len(large)
+
+
+async def test_a_large_frame_begins_in_the_middle_of_a_read(
+    make_net: MakeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read much of is handed on by portions, also where the frame wants the next bytes."""
+    one, two = await pair(make_net, without=Flag.FRAGMENTS)
+    monkeypatch.setattr(channel, "PORTION_BYTES", 1000)
+    link = two._links[Atom(ONE)]
+    monkeypatch.setattr(link.channel, "_read_bytes", channel.MAX_READ_BYTES)
+    large = bytes(range(256)) * 400
+    link.pause()
+    for value in (1, large, 2, large + large, 3):
+        send(one, TWO, value)
+    await one.drain(TWO)
+    link.resume()
+    await recorder(two).until(lambda: len(recorder(two).values) == 5)
+    assert recorder(two).values == [1, large, 2, large + large, 3]
+
+
+async def test_a_close_in_the_middle_of_a_read(
+    make_net: MakeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await pair(make_net)
+    monkeypatch.setattr(channel, "PORTION_BYTES", 1000)
+    link = two._links[Atom(ONE)]
+    link.pause()
+    for number in range(1000):
+        send(one, TWO, number)
+    await one.drain(TWO)
+
+    def close(peer: Peer, message: Control, payload: Payload | None) -> None:
+        if len(recorder(two).values) == 100:
+            two.disconnect(ONE)
+
+    recorder(two).on_control = close
+    link.resume()
+    await recorder(two).until_down(ONE)
+    values = recorder(two).values
+    assert values == list(range(len(values)))
+    assert len(values) <= 101
 
 
 async def test_sent_at_once_is_received_before_the_close(make_net: MakeNet) -> None:
