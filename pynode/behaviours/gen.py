@@ -48,6 +48,7 @@ from pynode.errors import (
     NoProcess,
 )
 from pynode.process.reasons import crash_reason
+from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, ImproperList, Pid, Reference, copy_term, identical
 
 if TYPE_CHECKING:
@@ -77,7 +78,12 @@ DEFAULT_TIMEOUT: Final = CALL_TIMEOUT
 
 def milliseconds(timeout: float | None) -> Any:
     """Write a timeout in seconds as Erlang does."""
-    return INFINITY if timeout is None else round(timeout * 1000)
+    if timeout is None:
+        return INFINITY
+    try:
+        return round(timeout * 1000)
+    except OverflowError:  # math.inf
+        return INFINITY
 
 
 def call_exit(reason: Any, called: Any = None) -> CallExit:
@@ -120,7 +126,10 @@ async def request(
         CallingSelf: ``dest`` is ``process`` itself.
         CallExit: the process ended before it replied, with ``reason``.
         EncodeError: ``term`` is no term; nothing was sent.
+        TypeError, ValueError: ``timeout`` is no number of seconds from 0 on; nothing was sent.
     """
+    if timeout is not None:
+        check_timeout(timeout)
     target: Target = dest if type(dest) is Pid else await find(process, dest)
     runtime = process.runtime
     if runtime.quick is not None and not wide:
@@ -364,6 +373,7 @@ async def multi_call(
     server, unreachable, or without a reply in time (``gen_server:multi_call/4``).  Nothing is
     raised for a single node.
     """
+    check_timeout(timeout)
     runtime = process.runtime
     wanted = [Atom(node) if isinstance(node, str) else node for node in nodes]
     registered = Atom(name) if isinstance(name, str) else name
@@ -421,6 +431,7 @@ async def stop(
         CallTimeout: it has not ended in time; it may still do so.
         CallExit: it ended with another reason.
     """
+    check_timeout(timeout)
     target: Target = dest if type(dest) is Pid else await find(process, dest)
     runtime = process.runtime
     deadline = None if timeout is None else runtime.loop.time() + timeout

@@ -23,6 +23,7 @@ from pynode.errors import Exit, StartError, StartIgnored
 from pynode.process.current import act
 from pynode.process.names import as_atom
 from pynode.process.spawn import ASKER
+from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ async def start(
             it was killed.
         NoConnection: the node cannot be reached.
     """
+    check_timeout(timeout)
     runtime = process.runtime
     request = _request(process, module, function, args)
     request[0] = process.pid  # to whom init_ack/1 sends

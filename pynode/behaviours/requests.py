@@ -17,6 +17,7 @@ from pynode.behaviours.gen import as_gen_has_it, call_exit
 from pynode.behaviours.names import ServerRef, look_up
 from pynode.behaviours.words import CALLING_SELF, GEN_CALL, NOPROC, TIMEOUT
 from pynode.errors import NO_REPLY, CallExit, CallTimeout, RemoteError
+from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, Reference
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Request:
             CallTimeout: no reply within ``timeout`` seconds; a late one is dropped.
             CallExit, NoProcess, NoConnection: as for a call.
         """
+        check_timeout(timeout)
         try:
             return await self.wait_response(timeout)
         finally:
@@ -64,6 +66,7 @@ class Request:
             CallTimeout: no reply within ``timeout`` seconds yet.
             CallExit, NoProcess, NoConnection: as for a call.
         """
+        check_timeout(timeout)
         if not self.done:
             await _first_of([self], timeout)
         if not self.settled():
@@ -244,6 +247,7 @@ class Requests:
         Raises:
             CallTimeout: no answer within ``timeout`` seconds yet.
         """
+        check_timeout(timeout)
         if not self._requests:
             return None
         answer = self.check_response(delete=delete)

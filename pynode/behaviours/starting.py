@@ -14,6 +14,7 @@ from pynode.behaviours.extra import extra_of
 from pynode.behaviours.names import ServerName, plain_name
 from pynode.behaviours.words import KILL, TIMEOUT
 from pynode.errors import StartError
+from pynode.process.timeouts import check_timeout
 from pynode.terms import Pid
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ async def start(
         StartError: ``init`` stopped or failed (its reason), or took too long (``timeout``).
         TypeError: ``server`` is no such class, ``name`` no name, or ``timeout`` no number; nothing
             was started.
+        ValueError: ``timeout`` is negative.
     """
     _check(server, timeout)
     if name is not None:
@@ -114,5 +116,4 @@ def _check(server: Any, timeout: Any) -> None:
             "what is started is a class: of GenServer, GenStatem, Agent, Supervisor, "
             f"GenEventManager or GenEventHandler, not {what}"
         )
-    if timeout is not None and not isinstance(timeout, int | float):
-        raise TypeError(f"timeout is a number of seconds, or None, not {timeout!r}")
+    check_timeout(timeout)

@@ -54,6 +54,7 @@ from pynode.behaviours.words import (
 from pynode.errors import CallExit, CallTimeout
 from pynode.process.current import act
 from pynode.process.process import current_process
+from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, Pid, Reference
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ class Task:
             CallExit: the first that ended without one.
             CallTimeout: they were not all there within ``timeout`` seconds.
         """
+        check_timeout(timeout)
         given = list(tasks)
         outcomes = await Task.yield_many(given, timeout)
         for task, outcome in outcomes:
@@ -233,6 +235,7 @@ class Task:
         Raises:
             ValueError: another ``on_timeout``.
         """
+        check_timeout(timeout)
         if on_timeout not in ("nothing", "ignore", "kill_task"):
             raise ValueError(f"on_timeout is nothing, ignore or kill_task, not {on_timeout!r}")
         given = list(tasks)
@@ -274,6 +277,7 @@ class Task:
             CallExit: the task ended without one; its exception is the ``__cause__``.
             RuntimeError: this is not the owner.
         """
+        check_timeout(timeout)
         outcome = await self.yield_(timeout)
         if outcome is None:
             self._forget()
@@ -288,6 +292,7 @@ class Task:
         Raises:
             RuntimeError: this is not the owner.
         """
+        check_timeout(timeout)
         self._check_owner()
         if self._answer is None:
             message = await _next_of(self._owner, {self.ref: self}, timeout)
@@ -302,12 +307,14 @@ class Task:
             timeout: seconds that it has for its end, then it is killed; None: for ever;
                 "brutal_kill": it is killed at once.
         """
+        brutal = timeout == BRUTAL_KILL
+        if not brutal:
+            check_timeout(timeout)
         self._check_owner()
         pid, owner = self.pid, self._owner
         if pid is None or self._answer is not None:
             return self._answer
         runtime = owner.runtime
-        brutal = timeout == BRUTAL_KILL
         mine = False
         runtime.unlink(owner, pid)
         with runtime.open_call(owner, pid) as slot:
@@ -522,15 +529,14 @@ class StreamOptions(NamedTuple):
         """Return these options, the default number of tasks filled in.
 
         Raises:
-            ValueError: one of them is none.
+            TypeError, ValueError: one of them is none.
         """
         most = self.max_concurrency or (os.cpu_count() or 1)
         if type(most) is not int or most < 1 or self.max_concurrency == 0:
             raise ValueError(f"max_concurrency is a number above 0, not {self.max_concurrency!r}")
         if self.on_timeout not in ("exit", "kill_task"):
             raise ValueError(f"on_timeout is exit or kill_task, not {self.on_timeout!r}")
-        if self.timeout is not None and not self.timeout >= 0:
-            raise ValueError(f"timeout is seconds, or None for ever, not {self.timeout!r}")
+        check_timeout(self.timeout)
         return self._replace(max_concurrency=most)
 
 

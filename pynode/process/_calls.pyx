@@ -30,6 +30,7 @@ from pynode.errors import (
 )
 from pynode.process.shared import CURRENT
 from pynode.process.words import ALIAS, DOWN, NOCONNECTION, NOPROC, TIMEOUT
+from pynode.process.timeouts import check_timeout
 from pynode.terms import to_text
 
 __all__ = ["CallSlot", "OutboundMessages", "Waiting", "speak"]
@@ -703,6 +704,7 @@ cdef class OutboundMessages:
         if gather is None or ~gather.flags & _MONITORS or self._former or not process.alive:
             return None
         if timeout is not None:
+            check_timeout(timeout)
             seconds = timeout
         task = _current_task(self._loop)
         stepped = isinstance(task, TaskCore) and (<TaskCore>task).stepping

@@ -36,6 +36,7 @@ from weakref import ref as weak_reference
 from pynode.errors import ProcessDead
 from pynode.process.body import cannot_run
 from pynode.process.shared import BATCH, BUDGET, CURRENT, NOTHING, SLOW, ZOMBIE_AWAITS
+from pynode.process.timeouts import check_timeout
 from pynode.process.words import NORMAL
 from pynode.terms import copy_term, to_text
 

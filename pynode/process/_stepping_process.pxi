@@ -211,7 +211,10 @@ cdef class ProcessCore:
 
     def receive(self, match=None, *, timeout=None, bint text=False):
         """Return the first message that ``match`` accepts, waiting for it."""
-        cdef Receive receive = Receive.__new__(Receive)
+        cdef Receive receive
+        if timeout is not None:
+            check_timeout(timeout, True)
+        receive = Receive.__new__(Receive)
         receive._process = self
         receive._match = match
         receive._timeout = timeout

@@ -14,6 +14,7 @@ from pynode.process.blocking import Worker
 from pynode.process.mailbox import NOTHING, Mailbox, Match, Receiver
 from pynode.process.shared import CURRENT
 from pynode.process.task import ProcessTask, Waiter
+from pynode.process.timeouts import check_timeout
 
 if TYPE_CHECKING:
     from pynode.process.body import Body
@@ -122,13 +123,16 @@ class _Core:
         Args:
             match: called with a message on the loop's thread; must not block.  None accepts all.
                 What it raises is raised here, and the mailbox is as before.
-            timeout: seconds, None for ever; 0 looks once.
+            timeout: seconds, None for ever; 0, or less, looks once.
             text: UTF-8 binaries in the message become str, for ``match`` too.
 
         Raises:
             TimeoutError: no such message in time.
             ProcessDead: the process ended (when awaited from another process or a task).
+            TypeError, ValueError: ``timeout`` is no number.
         """
+        if timeout is not None:
+            check_timeout(timeout, True)
         if self.held_by is not None or not self.alive or self._used_up():
             await self._give_way()
         if self.mailbox is not None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, overload
 from pynode.behaviours.requests import Answer, Request, Requests
 from pynode.errors import CallExit, PynodeError, RemoteError
 from pynode.process.names import as_atom
+from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, atom, copy_term
 
 from .described import describe
@@ -86,7 +87,8 @@ class Erpc:
             CallExit: the process over there was ended from outside, with reason
                 ``{signal, Reason}``; or ``notsup``: the node cannot run functions for others; or
                 ``system_limit``.
-            TypeError: a name that is none, or arguments that are no list.
+            TypeError: a name that is none, arguments that are no list, a timeout that is no number.
+            ValueError: a timeout that is negative, or one beside a deadline.
             EncodeError: ``args`` is no term; nothing was sent.
             PeerBusy: too much is waiting for that node; nothing was sent.
         """
@@ -314,6 +316,7 @@ class Erpc:
         delete: bool = True,
     ) -> Any:
         """Like :meth:`receive_response`, but the request outlives a timeout and cancellation."""
+        check_timeout(timeout)
         if deadline is not None:
             timeout = time_left(self._runtime, None, deadline)
         if isinstance(request, Requests):

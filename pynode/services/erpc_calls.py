@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from pynode.behaviours.gen import call_exit
 from pynode.errors import CallExit, RemoteError
 from pynode.process.names import as_atom
+from pynode.process.timeouts import check_deadline, check_timeout
 from pynode.shown import shown
 from pynode.terms import Atom, ExportFun, OpaqueFun, Reference, atom
 
@@ -159,10 +160,13 @@ def time_left(runtime: Runtime, timeout: float | None, deadline: float | None) -
     """Return the seconds that a call has: ``timeout``, or what is left until ``deadline``.
 
     Raises:
-        ValueError: both are given.
+        ValueError: both are given; or what is given is negative, or not a number.
+        TypeError: it is no number.
     """
+    check_timeout(timeout)
     if deadline is None:
         return timeout
+    check_deadline(deadline)
     if timeout is not None:
         raise ValueError("a timeout or a deadline, not both")
     return max(0.0, deadline - runtime.loop.time())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from pynode.behaviours import gen
 from pynode.errors import CallExit, ConnectError
 from pynode.net.ticker import TickChange
+from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, atom
 
 from .service import NO_ANSWER, Service
@@ -72,6 +73,7 @@ class NetKernel(Service):
         A node that says anything else is disconnected, as OTP does.  ``timeout`` is in seconds;
         None waits as long as connecting and ticks allow.
         """
+        check_timeout(timeout)
         name = Atom(node) if isinstance(node, str) else node
         if name == self.runtime.node_name:
             return True

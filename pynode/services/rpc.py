@@ -26,6 +26,7 @@ from pynode.errors import (
     RemoteError,
 )
 from pynode.process.names import as_atom
+from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, ExportFun, OpaqueFun, Pid, atom, copy_term
 
 from .aside import aside
@@ -131,6 +132,7 @@ class Rpc:
         """
         process, there = acting(self._runtime), as_atom(node)
         what = called(module, function, args)
+        check_timeout(timeout)
         clock = self._runtime.loop.time
         end = None if timeout is None else clock() + timeout
         request = (atom.block_call, *what, process.group_leader)
@@ -189,6 +191,7 @@ class Rpc:
         Raises:
             RemoteError, NoConnection, CallExit: as for :meth:`call`.
         """
+        check_timeout(timeout)
         try:
             return await key.wait_response(timeout)
         except CallTimeout:
@@ -346,6 +349,7 @@ class Rpc:
         Raises:
             TypeError, EncodeError: as for :meth:`abcast`.
         """
+        check_timeout(timeout)
         wanted = self._nodes(nodes)
         copy_term(message)
         return await aside(
@@ -370,6 +374,7 @@ class Rpc:
             NoConnection, CallTimeout, TypeError, EncodeError, PeerBusy: as for :meth:`call`.
             CallExit: it ended before it answered.
         """
+        check_timeout(timeout)
         return await aside(
             acting(self._runtime), ask_one, as_atom(node), as_atom(name), reply_wrapper, message,
             timeout=timeout,
@@ -390,6 +395,7 @@ class Rpc:
         Raises:
             TypeError, EncodeError: as for :meth:`abcast`.
         """
+        check_timeout(timeout)
         wanted, registered = self._nodes(nodes), as_atom(name)
         copy_term(message)
         answers = await aside(
@@ -420,6 +426,7 @@ class Rpc:
             RemoteError: there is no such fact.
             NoConnection, CallTimeout, CallExit: as for :meth:`call`.
         """
+        check_timeout(timeout)
         if self._runtime.is_own(pid):
             return _own_info(self._runtime.process_info(pid), item)
         args = [pid] if item is None else [pid, _items(item)]

@@ -198,7 +198,7 @@ async def test_a_crash_is_the_reason(py_node: Any, caplog: pytest.LogCaptureFixt
 async def test_time_runs_out(py_node: Any) -> None:
     async with two(py_node) as pair:
         before = pair.left
-        for timeout in (0, -1, 0.001):
+        for timeout in (0, 0.001):
             with pytest.raises(CallTimeout) as late:
                 await pair.node.call(pair.server, atom.later, timeout=timeout)
             assert late.value.reason == atom.timeout
