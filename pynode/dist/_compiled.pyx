@@ -20,6 +20,7 @@ from libc.string cimport memcmp, memcpy
 
 from pynode.etf._compiled cimport (
     Writer,
+    close_pieces,
     close_writer,
     decode_span,
     drop_writer,
@@ -32,6 +33,7 @@ from pynode.terms._compiled cimport Atom, Pid, Reference
 from pynode.config import Limits
 from pynode.dist.control import AliasSend, Demonitor, Monitor, RegSend, Send, SendSender
 from pynode.errors import DecodeError, EncodeError
+from pynode.etf.pieces import PIECE_BYTES as _PIECE_BYTES
 
 __all__ = ["Gather", "Intake", "Messages"]
 
@@ -70,6 +72,7 @@ cdef class Messages:
 
 
 cdef object _LIMITS = Limits()
+cdef Py_ssize_t PIECE_BYTES = _PIECE_BYTES
 
 cdef enum:
     SEND = 2
@@ -411,10 +414,11 @@ cdef class Gather:
         cdef Writer writer
         cdef bytes control = self.control(from_, to)
         open_writer(&writer, room, FRAME_ROOM)
+        writer.aside_from = PIECE_BYTES
         try:
             put_term(&writer, term, False, _LIMITS)
-            if writer.used >= MOST_MESSAGE:
-                return close_writer(&writer)
+            if writer.used + writer.aside_bytes >= MOST_MESSAGE:
+                return close_pieces(&writer, 0)
             self.message(control, &writer)
             return None
         finally:
@@ -426,11 +430,12 @@ cdef class Gather:
         cdef Writer writer
         cdef bytes control = self.control(from_, to)
         open_writer(&writer, room, FRAME_ROOM)
+        writer.aside_from = PIECE_BYTES
         try:
             put_term(&writer, term, False, _LIMITS)
             self.put(monitor, False, None)
-            if writer.used >= MOST_MESSAGE:
-                return close_writer(&writer)
+            if writer.used + writer.aside_bytes >= MOST_MESSAGE:
+                return close_pieces(&writer, 0)
             self.message(control, &writer)
             return None
         finally:
@@ -447,11 +452,10 @@ cdef class Gather:
             put_term(&writer, control, False, _LIMITS)
             size = writer.used
             if with_payload:
+                writer.aside_from = PIECE_BYTES
                 put_term(&writer, term, False, _LIMITS)
-                if writer.used - size >= MOST_MESSAGE:
-                    return PyBytes_FromStringAndSize(
-                        <const char*>writer.bytes_ + size, writer.used - size
-                    )
+                if writer.used + writer.aside_bytes - size >= MOST_MESSAGE:
+                    return close_pieces(&writer, size)
             size = writer.used - 4
             writer.bytes_[0] = size >> 24
             writer.bytes_[1] = size >> 16 & 255

@@ -61,6 +61,7 @@ from pynode.dist.local import LocalNode
 from pynode.dist.outbox import Outbox
 from pynode.dist.seam import Payload, Peer
 from pynode.errors import DecodeError, FrameError
+from pynode.etf.pieces import Encoded
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid
 
@@ -348,7 +349,7 @@ class Connection:
         """Bytes that wait for :meth:`data_to_send`, framing included."""
         return self._out.queued_bytes
 
-    def send(self, sender: Pid, message: Control, payload: bytes | None = None) -> bool:
+    def send(self, sender: Pid, message: Control, payload: Encoded | None = None) -> bool:
         """Queue a signal; its older form where the peer lacks the newer one.
 
         Signals of one ``sender`` keep their order; those of others may pass a large one.

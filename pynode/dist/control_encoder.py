@@ -31,12 +31,13 @@ from pynode import etf
 from pynode.dist import control as c
 from pynode.dist.flags import Flag
 from pynode.errors import EncodeError
+from pynode.etf.pieces import Encoded
 from pynode.terms.atom import Atom
 from pynode.terms.identifiers import Pid, Reference
 
 __all__ = ["encode_control", "encode_signal"]
 
-Signal = tuple[bytes, bytes | None]
+Signal = tuple[bytes, Encoded | None]
 
 _PID_TAIL: Final = struct.Struct(">III")
 _PIDS_REMEMBERED: Final = 4096
@@ -66,7 +67,7 @@ def encode_control(message: c.Control, flags: int) -> bytes:
     return signal[0]
 
 
-def encode_signal(message: c.Control, payload: bytes | None, flags: int) -> Signal | None:
+def encode_signal(message: c.Control, payload: Encoded | None, flags: int) -> Signal | None:
     """Return the control message and the payload that goes behind it, both without version byte.
 
     Args:
@@ -139,7 +140,7 @@ def _op(number: int) -> bytes:
 # --------------------------------------------------------------------------- sends
 
 
-def _send_sender(message: c.SendSender, payload: bytes | None, flags: int) -> Signal:
+def _send_sender(message: c.SendSender, payload: Encoded | None, flags: int) -> Signal:
     if not flags & _SEND_SENDER:
         return _send(c.Send(message.to, message.token), payload, flags)
     if message.token is None:
@@ -148,20 +149,20 @@ def _send_sender(message: c.SendSender, payload: bytes | None, flags: int) -> Si
     return _tuple(*parts), payload
 
 
-def _send(message: c.Send, payload: bytes | None, flags: int) -> Signal:
+def _send(message: c.Send, payload: Encoded | None, flags: int) -> Signal:
     if message.token is None:
         return b"h\x03a\x02w\x00" + _pid(message.to), payload
     return _tuple(_op(12), b"w\x00", _pid(message.to), _term(message.token)), payload
 
 
-def _reg_send(message: c.RegSend, payload: bytes | None, flags: int) -> Signal:
+def _reg_send(message: c.RegSend, payload: Encoded | None, flags: int) -> Signal:
     head = _pid(message.from_) + b"w\x00" + _target(message.name)
     if message.token is None:
         return b"h\x04a\x06" + head, payload
     return b"h\x05a\x10" + head + _term(message.token), payload
 
 
-def _alias_send(message: c.AliasSend, payload: bytes | None, flags: int) -> Signal | None:
+def _alias_send(message: c.AliasSend, payload: Encoded | None, flags: int) -> Signal | None:
     if flags & _ALTACT_SIG:
         if message.token is None:
             return b"h\x04a\x25a\x04" + _pid(message.from_) + _reference(message.alias), payload
@@ -175,7 +176,7 @@ def _alias_send(message: c.AliasSend, payload: bytes | None, flags: int) -> Sign
     return b"h\x04a\x22" + head + _term(message.token), payload
 
 
-def _altact_send(message: c.AltactSend, payload: bytes | None, flags: int) -> Signal | None:
+def _altact_send(message: c.AltactSend, payload: Encoded | None, flags: int) -> Signal | None:
     if not flags & _ALTACT_SIG:
         older = _without_altact(message)
         return None if older is None else encode_signal(older, payload, flags)
@@ -209,7 +210,7 @@ def _with_reason(
     parts: tuple[bytes, ...],
     reason: Any,
     token: Any,
-    payload: bytes | None,
+    payload: Encoded | None,
     flags: int,
 ) -> Signal:
     """Encode a signal that has a reason, as payload or inside.
@@ -225,20 +226,20 @@ def _with_reason(
         parts = (*parts, _term(token))
     if flags & _EXIT_PAYLOAD:
         return _tuple(_op(numbers[traced]), *parts), payload
-    return _tuple(_op(numbers[2 + traced]), *parts, payload), None
+    return _tuple(_op(numbers[2 + traced]), *parts, bytes(payload)), None
 
 
-def _exit(message: c.Exit, payload: bytes | None, flags: int) -> Signal:
+def _exit(message: c.Exit, payload: Encoded | None, flags: int) -> Signal:
     parts = _pid(message.from_), _pid(message.to)
     return _with_reason((24, 25, 3, 13), parts, message.reason, message.token, payload, flags)
 
 
-def _exit2(message: c.Exit2, payload: bytes | None, flags: int) -> Signal:
+def _exit2(message: c.Exit2, payload: Encoded | None, flags: int) -> Signal:
     parts = _pid(message.from_), _pid(message.to)
     return _with_reason((26, 27, 8, 18), parts, message.reason, message.token, payload, flags)
 
 
-def _monitor_exit(message: c.MonitorExit, payload: bytes | None, flags: int) -> Signal | None:
+def _monitor_exit(message: c.MonitorExit, payload: Encoded | None, flags: int) -> Signal | None:
     if ~flags & _MONITORS:
         return None
     parts = _target(message.source), _pid(message.to), _reference(message.ref)
@@ -248,23 +249,23 @@ def _monitor_exit(message: c.MonitorExit, payload: bytes | None, flags: int) -> 
 # --------------------------------------------------------------------------- the rest
 
 
-def _link(message: c.Link, payload: bytes | None, flags: int) -> Signal:
+def _link(message: c.Link, payload: Encoded | None, flags: int) -> Signal:
     return b"h\x03a\x01" + _pid(message.from_) + _pid(message.to), None
 
 
-def _unlink(message: c.Unlink, payload: bytes | None, flags: int) -> Signal | None:
+def _unlink(message: c.Unlink, payload: Encoded | None, flags: int) -> Signal | None:
     return b"h\x03a\x04" + _pid(message.from_) + _pid(message.to), None
 
 
-def _node_link(message: c.NodeLink, payload: bytes | None, flags: int) -> Signal:
+def _node_link(message: c.NodeLink, payload: Encoded | None, flags: int) -> Signal:
     return b"h\x01a\x05", None
 
 
-def _group_leader(message: c.GroupLeader, payload: bytes | None, flags: int) -> Signal:
+def _group_leader(message: c.GroupLeader, payload: Encoded | None, flags: int) -> Signal:
     return b"h\x03a\x07" + _pid(message.leader) + _pid(message.to), None
 
 
-def _monitor(message: c.Monitor, payload: bytes | None, flags: int) -> Signal | None:
+def _monitor(message: c.Monitor, payload: Encoded | None, flags: int) -> Signal | None:
     if ~flags & _MONITORS:
         return None
     return b"h\x04a\x13" + _pid(message.from_) + _target(message.target) + _reference(
@@ -272,7 +273,7 @@ def _monitor(message: c.Monitor, payload: bytes | None, flags: int) -> Signal | 
     ), None
 
 
-def _demonitor(message: c.Demonitor, payload: bytes | None, flags: int) -> Signal | None:
+def _demonitor(message: c.Demonitor, payload: Encoded | None, flags: int) -> Signal | None:
     if ~flags & _MONITORS:
         return None
     return b"h\x04a\x14" + _pid(message.from_) + _target(message.target) + _reference(
@@ -280,7 +281,7 @@ def _demonitor(message: c.Demonitor, payload: bytes | None, flags: int) -> Signa
     ), None
 
 
-def _unlink_id(message: c.UnlinkId, payload: bytes | None, flags: int) -> Signal:
+def _unlink_id(message: c.UnlinkId, payload: Encoded | None, flags: int) -> Signal:
     if not flags & _UNLINK_ID:
         return b"h\x03a\x04" + _pid(message.from_) + _pid(message.to), None
     if not 0 < message.id < 1 << 64:
@@ -288,7 +289,7 @@ def _unlink_id(message: c.UnlinkId, payload: bytes | None, flags: int) -> Signal
     return _tuple(_op(35), _integer(message.id), _pid(message.from_), _pid(message.to)), None
 
 
-def _unlink_id_ack(message: c.UnlinkIdAck, payload: bytes | None, flags: int) -> Signal | None:
+def _unlink_id_ack(message: c.UnlinkIdAck, payload: Encoded | None, flags: int) -> Signal | None:
     if not flags & _UNLINK_ID:
         return None
     return _tuple(_op(36), _integer(message.id), _pid(message.from_), _pid(message.to)), None
@@ -304,7 +305,7 @@ def _integer(value: int) -> bytes:
     return b"n%c\0" % len(digits) + digits
 
 
-def _spawn_request(message: c.SpawnRequest, payload: bytes | None, flags: int) -> Signal | None:
+def _spawn_request(message: c.SpawnRequest, payload: Encoded | None, flags: int) -> Signal | None:
     if not flags & _SPAWN:
         return None
     parts = [
@@ -320,7 +321,7 @@ def _spawn_request(message: c.SpawnRequest, payload: bytes | None, flags: int) -
     return _tuple(*parts), payload
 
 
-def _spawn_reply(message: c.SpawnReply, payload: bytes | None, flags: int) -> Signal | None:
+def _spawn_reply(message: c.SpawnReply, payload: Encoded | None, flags: int) -> Signal | None:
     if not flags & _SPAWN:
         return None
     parts = [
@@ -335,7 +336,7 @@ def _spawn_reply(message: c.SpawnReply, payload: bytes | None, flags: int) -> Si
     return _tuple(*parts), None
 
 
-_ENCODERS: Final[dict[type[Any], Callable[[Any, bytes | None, int], Signal | None]]] = {
+_ENCODERS: Final[dict[type[Any], Callable[[Any, Encoded | None, int], Signal | None]]] = {
     c.Link: _link,
     c.Send: _send,
     c.Exit: _exit,

@@ -22,6 +22,7 @@ from pynode.dist.header import (
     VERSION,
 )
 from pynode.errors import FrameError
+from pynode.etf.pieces import Encoded, Pieces
 from pynode.terms.identifiers import Pid
 
 __all__ = ["FRAGMENT_BYTES", "OutSequence", "Reassembly", "Whole", "sequence_bytes"]
@@ -204,38 +205,55 @@ class Reassembly:
 class OutSequence:
     """One message going out in fragments, and what its sender sent since."""
 
-    __slots__ = ("_control", "_number", "_payload", "_position", "backlog", "left", "sender")
+    __slots__ = ("_control", "_first", "_number", "_pieces", "backlog", "left", "sender")
 
-    def __init__(self, sender: Pid, number: int, control: bytes, payload: bytes) -> None:
+    def __init__(
+        self, sender: Pid, number: int, control: bytes, payload: Encoded
+    ) -> None:
         """``number`` names the sequence; not 0, which OTP takes for a whole message."""
         self.sender = sender
         #: Fragments still to come; 0: done.
-        self.left, first = _plan(len(control), len(payload))
+        self.left, self._first = _plan(len(control), len(payload))
         #: Later signals of the same sender, control and payload.
-        self.backlog: deque[tuple[bytes, bytes | None]] = deque()
+        self.backlog: deque[tuple[bytes, Encoded | None]] = deque()
         self._number = number
         self._control: bytes | None = control
-        self._payload = memoryview(payload)
-        self._position = first
+        pieces = payload.pieces if isinstance(payload, Pieces) else (payload,)
+        self._pieces: deque[memoryview] = deque(memoryview(piece) for piece in pieces)
 
-    def next_fragment(self) -> tuple[bytes, memoryview]:
-        """Return the next frame, in two pieces that are to be written in order."""
+    def next_fragment(self) -> tuple[int, list[bytes | memoryview]]:
+        """Return the next frame: its size, and its pieces that are to be written in order."""
         left = self.left
         self.left = left - 1
-        if self._control is None:
-            start = self._position
-            self._position = start + FRAGMENT_BYTES
-            part = self._payload[start : self._position]
-            length = CONTINUE_HEAD.size - 4 + len(part)
-            return (
-                CONTINUE_HEAD.pack(length, VERSION, FRAGMENT_CONTINUE, self._number, left),
-                part,
-            )
         control, self._control = self._control, None
-        part = self._payload[: self._position]
-        length = START_HEAD.size - 4 + len(control) + len(part)
-        head = START_HEAD.pack(length, VERSION, FRAGMENT_START, self._number, left, 0)
-        return head + control, part
+        if control is None:
+            size, parts = self._next(FRAGMENT_BYTES)
+            length = CONTINUE_HEAD.size - 4 + size
+            head = CONTINUE_HEAD.pack(length, VERSION, FRAGMENT_CONTINUE, self._number, left)
+        else:
+            size, parts = self._next(self._first)
+            length = START_HEAD.size - 4 + len(control) + size
+            head = START_HEAD.pack(length, VERSION, FRAGMENT_START, self._number, left, 0)
+            head += control
+        parts[0] = head
+        return len(head) + size, parts
+
+    def _next(self, most: int) -> tuple[int, list[bytes | memoryview]]:
+        """Return the next ``most`` bytes of the payload, as far as there are any; room first."""
+        pieces = self._pieces
+        size = 0
+        parts: list[bytes | memoryview] = [b""]
+        while pieces and size < most:
+            first = pieces[0]
+            part = first[: most - size]
+            if len(part) == len(first):
+                pieces.popleft()
+            else:
+                pieces[0] = first[len(part) :]
+            if part:
+                parts.append(part)
+                size += len(part)
+        return size, parts
 
 
 def _plan(control_bytes: int, payload_bytes: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from pynode.dist._choice import Gather
 from pynode.dist.fragments import FRAGMENT_BYTES, OutSequence, sequence_bytes
 from pynode.dist.header import FRAME_HEAD, HEADER, VERSION
 from pynode.errors import EncodeError
+from pynode.etf.pieces import Encoded, Pieces
 from pynode.terms.identifiers import Pid
 
 __all__ = ["Outbox"]
@@ -82,9 +83,9 @@ class Outbox:
         #: ``shut``: in the middle of a large message, its sender's have to wait for it.
         self.gather: Any = _Gather() if Gather is None else Gather()
         self._shut = False
-        # Behind one another: joined small frames, pairs of pieces that are one frame, sequences
-        # that have not begun.  All of it comes before what is gathered.
-        self._ready: deque[bytes | tuple[bytes, bytes] | OutSequence] = deque()
+        # Behind one another: joined small frames, pieces that are one frame, sequences that have
+        # not begun.  All of it comes before what is gathered.
+        self._ready: deque[bytes | tuple[bytes, ...] | OutSequence] = deque()
         self._active: deque[OutSequence] = deque()  # sequences that have begun
         self._of_sender: dict[Pid, OutSequence] = {}  # all sequences
         self._number = 0
@@ -104,7 +105,7 @@ class Outbox:
     def _reshut(self) -> None:
         self.gather.shut = self._shut or bool(self._of_sender) or not self._headers
 
-    def put(self, sender: Pid, control: bytes, payload: bytes | None) -> None:
+    def put(self, sender: Pid, control: bytes, payload: Encoded | None) -> None:
         """Queue one signal.
 
         Raises:
@@ -131,14 +132,7 @@ class Outbox:
             if size > _LONGEST - 3:
                 raise EncodeError(f"a message of {size} bytes to a peer that takes no fragments")
             head = FRAME_HEAD.pack(3 + size, VERSION, HEADER, 0) + control
-            if len(payload) < COPY_BYTES:
-                self.gather.add(head)
-                self.gather.add(payload)
-                self._bound()
-            else:
-                self.seal()
-                self.waiting_bytes += size + 7
-                self._ready.append((head, payload))
+            self._put_frame(head, payload)
 
     def take(self, max_bytes: int) -> list[Buffer]:
         """Return pieces of whole frames, in order: at least one frame if any waits.
@@ -184,7 +178,7 @@ class Outbox:
             self.waiting_bytes += gather.used
             self._ready.append(gather.take())
 
-    def _begin(self, sender: Pid, control: bytes, payload: bytes) -> None:
+    def _begin(self, sender: Pid, control: bytes, payload: Encoded) -> None:
         """Put a sequence behind everything that its sender has sent before."""
         self.seal()
         self._number += 1
@@ -194,7 +188,7 @@ class Outbox:
         self._reshut()
         self._ready.append(sequence)
 
-    def _put_passing(self, control: bytes, payload: bytes | None) -> None:
+    def _put_passing(self, control: bytes, payload: Encoded | None) -> None:
         size = 2 + len(control) + (0 if payload is None else 1 + len(payload))
         if size > _LONGEST:
             raise EncodeError(f"a message of {size} bytes to a peer that takes no fragments")
@@ -202,15 +196,25 @@ class Outbox:
         if payload is None:
             self.gather.add(head)
             self._bound()
-        elif len(payload) < COPY_BYTES:
-            self.gather.add(head + b"\x83" + payload)
-            self._bound()
         else:
-            self.seal()
-            self.waiting_bytes += 4 + size
-            self._ready.append((head + b"\x83", payload))
+            self._put_frame(head + b"\x83", payload)
 
-    def _wire_bytes(self, control: bytes, payload: bytes | None) -> int:
+    def _put_frame(self, head: bytes, payload: Encoded) -> None:
+        """Put a whole frame behind everything."""
+        if isinstance(payload, Pieces):
+            rest = payload.pieces
+        elif len(payload) < COPY_BYTES:
+            self.gather.add(head)
+            self.gather.add(payload)
+            self._bound()
+            return
+        else:
+            rest = (payload,)
+        self.seal()
+        self.waiting_bytes += len(head) + len(payload)
+        self._ready.append((head, *rest))
+
+    def _wire_bytes(self, control: bytes, payload: Encoded | None) -> int:
         """Return what ``put`` adds to ``queued_bytes``, where fragments are agreed."""
         size = len(control) + len(payload or b"")
         if size > FRAGMENT_BYTES and payload is not None:
@@ -227,22 +231,19 @@ class Outbox:
         if isinstance(item, bytes):
             pieces.append(item)
             return len(item)
-        head, payload = item
-        pieces += (head, payload)
-        return len(head) + len(payload)
+        pieces += item
+        return sum(map(len, item))
 
     def _take_fragment(self, pieces: list[Buffer]) -> int:
         sequence = self._active.popleft()
         self.more_frames += 1
-        head, part = sequence.next_fragment()
-        pieces.append(head)
-        if part:
-            pieces.append(part)
+        size, parts = sequence.next_fragment()
+        pieces += parts
         if sequence.left:
             self._active.append(sequence)
         else:
             self._finish(sequence)
-        return len(head) + len(part)
+        return size
 
     def _finish(self, sequence: OutSequence) -> None:
         """Let go what the sender of a sequence sent since, up to its next large message."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pynode.dist.control import Control
+    from pynode.etf.pieces import Encoded
 
 __all__ = ["Outbound", "Payload", "Peer", "Pressure", "SignalSink"]
 
@@ -109,12 +110,12 @@ class Outbound(Protocol):
     """What ``process`` calls; ``net`` implements it."""
 
     def submit(
-        self, node: Atom, sender: Pid, message: Control, payload: bytes | None = None
+        self, node: Atom, sender: Pid, message: Control, payload: Encoded | None = None
     ) -> Pressure:
         """Queue a signal to ``node``, connecting first where there is no connection.
 
         Signals of one ``sender`` to one node keep their order.  ``payload`` is an encoded term
-        without the version byte (:func:`pynode.etf.encode_payload`).
+        without the version byte (:func:`pynode.etf.encode_pieces`).
 
         Raises:
             PeerBusy: above ``Limits.peer_queue_bytes``; nothing was queued.

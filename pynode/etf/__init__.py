@@ -10,6 +10,7 @@ from pynode.etf._choice import (
     decode_prefix,
     encode,
     encode_payload,
+    encode_pieces,
 )
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "decode_prefix",
     "encode",
     "encode_payload",
+    "encode_pieces",
 ]

@@ -8,9 +8,16 @@ from pynode.terms._choice import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "pure":
     from pynode.etf._pure_decoder import decode, decode_payload, decode_prefix
-    from pynode.etf._pure_encoder import encode, encode_payload
+    from pynode.etf._pure_encoder import encode, encode_payload, encode_pieces
 else:
-    from pynode.etf._compiled import decode, decode_payload, decode_prefix, encode, encode_payload
+    from pynode.etf._compiled import (
+        decode,
+        decode_payload,
+        decode_prefix,
+        encode,
+        encode_payload,
+        encode_pieces,
+    )
 
 __all__ = [
     "IMPLEMENTATION",
@@ -19,4 +26,5 @@ __all__ = [
     "decode_prefix",
     "encode",
     "encode_payload",
+    "encode_pieces",
 ]

@@ -7,6 +7,14 @@
 # Writing: open_writer(), any number of put_bytes() and put_term(), then close_writer(); whatever
 # raises in between, drop_writer().  ``room`` is the caller's own (on its stack, say), and is
 # enough for most messages.
+#
+# With ``aside_from`` set (at first it is above any size), binaries from that size on are not copied but
+# noted, and ``aside_bytes`` counts them; close_pieces() then gives what is behind the first
+# ``begin`` bytes, in pieces.
+
+cdef struct Aside:
+    Py_ssize_t place
+    void* owner
 
 cdef struct Writer:
     unsigned char* bytes_
@@ -17,6 +25,10 @@ cdef struct Writer:
     Py_ssize_t max_depth
     bint records
     bint careful
+    Py_ssize_t aside_from
+    Py_ssize_t aside_bytes
+    Py_ssize_t aside_count
+    Aside* aside
 
 cdef object decode_span(
     const unsigned char* data, Py_ssize_t size, Py_ssize_t* pos, tuple atoms, bint text, object limits
@@ -28,4 +40,5 @@ cdef void open_writer(Writer* writer, unsigned char* room, Py_ssize_t size) noex
 cdef int put_bytes(Writer* writer, const void* data, Py_ssize_t size) except -1
 cdef int put_term(Writer* writer, object term, bint records, object limits) except -1
 cdef object close_writer(Writer* writer)
+cdef object close_pieces(Writer* writer, Py_ssize_t begin)
 cdef void drop_writer(Writer* writer) noexcept

@@ -26,6 +26,7 @@ from cpython.bytes cimport (
 from cpython.dict cimport PyDict_Next
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.list cimport PyList_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_GET_SIZE
@@ -49,18 +50,28 @@ import struct
 from pynode.config import Limits
 from pynode.errors import DecodeError, EncodeError
 from pynode.etf import _pure_decoder, _pure_encoder, _pure_leaves, _pure_reader
+from pynode.etf.pieces import PIECE_BYTES, Pieces
 from pynode.terms import atom as _atoms_in_use
 from pynode.terms.compound import OpaqueFun, Record
 from pynode.terms.order import key_form
 from pynode.terms.rebuild import make_map
 from pynode.terms.term_map import TermMap
 
-__all__ = ["decode", "decode_payload", "decode_prefix", "encode", "encode_payload"]
+__all__ = [
+    "decode",
+    "decode_payload",
+    "decode_prefix",
+    "encode",
+    "encode_payload",
+    "encode_pieces",
+]
 
 include "_compiled_extern.pxi"
 
 if type(_atoms_in_use.ok) is not Atom:
     raise ImportError("the compiled codec goes with the compiled values, and the pure are in use")
+if PIECE_BYTES != _PIECE_BYTES:
+    raise ImportError("the compiled codec is of another version")
 
 cdef enum:
     # Nesting that is left to the C stack; some 200 bytes each.
@@ -75,6 +86,8 @@ cdef enum:
     _BELIEVED = 4096
     # Binaries from this size on have memory of their own from the system.
     _LARGE_BYTES = 4 << 20
+    # Binaries from this size on may be set aside when they are written: PIECE_BYTES.
+    _PIECE_BYTES = 128 << 10
     # What writing ends with.
     _DONE = 0
     _CARE = 1
@@ -296,14 +309,14 @@ cdef int put_term(Writer* w, object term, bint records, object limits) except -1
 
 cdef int _put_again(Writer* w, Py_ssize_t start, object term, int ended, object limits) except -1:
     """Write a term that the first attempt was not good enough for."""
-    w.used = start
+    _go_back(w, start)
     w.depth = 0
     w.careful = True
     try:
         if ended == _CARE:
             ended = _put(w, <PyObject*>term)
         if ended == _DEEP:
-            w.used = start
+            _go_back(w, start)
             _put_object(w, _pure_encoder._joined(term, w.records, b"", _or_usual(limits)))
     except _struct_error:
         raise EncodeError(_out_of_range) from None
@@ -351,3 +364,19 @@ def encode_payload(term, *, bint records=False, limits=None):
     See the pure twin for arguments and errors.
     """
     return encode_bytes(term, False, records, limits)
+
+
+def encode_pieces(term, *, bint records=False, limits=None):
+    """Return the same, with large binaries as pieces of their own where there are any.
+
+    See the pure twin for arguments and errors.
+    """
+    cdef unsigned char[512] room
+    cdef Writer w
+    open_writer(&w, room, 512)
+    w.aside_from = _PIECE_BYTES
+    try:
+        put_term(&w, term, records, limits)
+        return close_pieces(&w, 0)
+    finally:
+        drop_writer(&w)

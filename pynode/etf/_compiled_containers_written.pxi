@@ -24,7 +24,7 @@ cdef inline int _put_here(Writer* w, PyObject* value) except -1:
     if kind == &PyLong_Type:
         return _put_int(w, value)
     if kind == &PyBytes_Type:
-        return _put_data(w, bytes_start(value), bytes_size(value))
+        return _put_data(w, value, bytes_start(value), bytes_size(value))
     if kind == &PyBool_Type:
         return _put_bool(w, value)
     if kind == &PyFloat_Type:
@@ -140,7 +140,7 @@ cdef inline int _put_pair(Writer* w, PyObject* key, PyObject* item) except -1:
     cdef long long number = 0
     cdef unsigned char* at
     if size > 0xFFFF:
-        return _put_data(w, bytes_start(key), size) or _put_here(w, item)
+        return _put_data(w, key, bytes_start(key), size) or _put_here(w, item)
     _need(w, size + 5 + 12)
     at = w.bytes_ + w.used
     at[0] = 109
@@ -247,7 +247,7 @@ cdef int _put(Writer* w, PyObject* value) except -1:
     if kind == &PyLong_Type:
         return _put_int(w, value)
     if kind == &PyBytes_Type:
-        return _put_data(w, bytes_start(value), bytes_size(value))
+        return _put_data(w, value, bytes_start(value), bytes_size(value))
     if kind == &PyUnicode_Type:
         return _put_str(w, <object>value)
     if kind == &PyFloat_Type:
@@ -306,7 +306,7 @@ cdef int _put_mapping(Writer* w, object value) except -1:
 
 cdef int _put_fun(Writer* w, object value) except -1:
     cdef Py_ssize_t start = w.used
-    cdef Py_ssize_t size
+    cdef Py_ssize_t size = -w.aside_bytes
     cdef int ended = _enter(w, 0)
     if ended:
         return ended
@@ -316,7 +316,7 @@ cdef int _put_fun(Writer* w, object value) except -1:
     ended = _put_all(w, <PyObject*>parts)
     if ended:
         return ended
-    size = w.used - start - 1
+    size += w.used + w.aside_bytes - start - 1
     if size > 0xFFFFFFFF:
         raise EncodeError(_out_of_range)
     set32(w.bytes_ + start + 1, <uint32_t>size)

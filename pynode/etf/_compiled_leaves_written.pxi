@@ -32,6 +32,10 @@ cdef void open_writer(Writer* w, unsigned char* room, Py_ssize_t size) noexcept:
     w.used = 0
     w.room = size
     w.block = NULL
+    w.aside_from = _LARGEST
+    w.aside_bytes = 0
+    w.aside_count = 0
+    w.aside = NULL
 
 
 cdef int put_bytes(Writer* w, const void* data, Py_ssize_t size) except -1:
@@ -53,9 +57,43 @@ cdef object close_writer(Writer* w):
     return found
 
 
+cdef object close_pieces(Writer* w, Py_ssize_t begin):
+    """Return what is behind the first ``begin`` bytes, in pieces if any was set aside."""
+    cdef Py_ssize_t index
+    if not w.aside_count:
+        if begin == 0:
+            return close_writer(w)
+        return PyBytes_FromStringAndSize(<const char*>w.bytes_ + begin, w.used - begin)
+    pieces = []
+    for index in range(w.aside_count):
+        pieces.append(
+            PyBytes_FromStringAndSize(<const char*>w.bytes_ + begin, w.aside[index].place - begin)
+        )
+        pieces.append(<object>w.aside[index].owner)
+        begin = w.aside[index].place
+    if begin < w.used:
+        pieces.append(PyBytes_FromStringAndSize(<const char*>w.bytes_ + begin, w.used - begin))
+    return Pieces(pieces)
+
+
+cdef void _go_back(Writer* w, Py_ssize_t used) noexcept:
+    """Forget what was written beyond the first ``used`` bytes."""
+    cdef PyObject* owner
+    w.used = used
+    while w.aside_count and w.aside[w.aside_count - 1].place > used:
+        w.aside_count -= 1
+        owner = <PyObject*>w.aside[w.aside_count].owner
+        w.aside_bytes -= bytes_size(owner)
+        Py_XDECREF(owner)
+
+
 cdef void drop_writer(Writer* w) noexcept:
     Py_XDECREF(<PyObject*>w.block)
     w.block = NULL
+    if w.aside is not NULL:
+        _go_back(w, 0)
+        PyMem_Free(w.aside)
+        w.aside = NULL
 
 
 cdef inline int _head(Writer* w, int tag, Py_ssize_t size) except -1:
@@ -90,13 +128,41 @@ cdef inline int _put_atom(Writer* w, PyObject* value) except -1:
     return _copy(w, bytes_start(wire), bytes_size(wire))
 
 
-cdef inline int _put_data(Writer* w, const char* data, Py_ssize_t size) except -1:
-    """Write BINARY_EXT."""
-    cdef unsigned char* at
+cdef int _put_large(Writer* w, PyObject* owner, const char* data, Py_ssize_t size) except -1:
+    """Write a large BINARY_EXT, of the bytes object ``owner`` if there is one.
+
+    Nothing here may have the garbage collector look for work: it could run Python code.
+    """
+    cdef Aside* grown
     if size > 0xFFFFFFFF:
         if not w.careful:
             return _CARE
         raise EncodeError(_out_of_range)
+    if owner is NULL or size < w.aside_from:
+        _need(w, size + 5)
+        _head(w, 109, size)
+        return put_bytes(w, data, size)
+    if not w.aside_count & (w.aside_count - 1):  # there is room for a power of two
+        grown = <Aside*>PyMem_Realloc(w.aside, 2 * (w.aside_count or 1) * sizeof(Aside))
+        if grown is NULL:
+            raise MemoryError
+        w.aside = grown
+    _head(w, 109, size)
+    Py_INCREF(<object>owner)
+    w.aside[w.aside_count].place = w.used
+    w.aside[w.aside_count].owner = owner
+    w.aside_count += 1
+    w.aside_bytes += size
+    return 0
+
+
+cdef inline int _put_data(
+    Writer* w, PyObject* owner, const char* data, Py_ssize_t size
+) except -1:
+    """Write BINARY_EXT."""
+    cdef unsigned char* at
+    if size >= _PIECE_BYTES:
+        return _put_large(w, owner, data, size)
     _need(w, size + 5)
     at = w.bytes_ + w.used
     w.used += size + 5
@@ -178,14 +244,14 @@ cdef int _put_str(Writer* w, object value) except -1:
     cdef const char* start
     if PyUnicode_IS_COMPACT_ASCII(value):
         start = PyUnicode_AsUTF8AndSize(value, &size)
-        return _put_data(w, start, size)
+        return _put_data(w, NULL, start, size)
     try:
         data = PyUnicode_AsUTF8String(value)
     except UnicodeEncodeError as error:
         if not w.careful:
             return _CARE
         raise EncodeError(f"a str that is no UTF-8: {error.reason}") from None
-    return _put_data(w, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    return _put_data(w, NULL, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
 cdef int _put_pid(Writer* w, Pid value) except -1:

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from pynode.config import Limits
 from pynode.errors import EncodeError
+from pynode.etf.pieces import Encoded, in_pieces
 from pynode.terms.atom import Atom
 from pynode.terms.compound import BitString, ExportFun, ImproperList, OpaqueFun, Record
 from pynode.terms.identifiers import Pid, Port, Reference
@@ -28,7 +29,7 @@ from pynode.terms.order import key_form
 from pynode.terms.rebuild import positive_zeros
 from pynode.terms.term_map import TermMap
 
-__all__ = ["encode", "encode_payload"]
+__all__ = ["encode", "encode_payload", "encode_pieces"]
 
 _LIMITS: Final = Limits()
 _OUT_OF_RANGE: Final = "a part of an identifier, or a length, is out of its range"
@@ -78,9 +79,21 @@ def encode_payload(term: Any, *, records: bool = False, limits: Limits = _LIMITS
     return _joined(term, records, b"", limits)
 
 
+def encode_pieces(term: Any, *, records: bool = False, limits: Limits = _LIMITS) -> Encoded:
+    """Return the same, with large binaries as pieces of their own where there are any.
+
+    See :func:`encode_payload` for arguments and errors.
+    """
+    return in_pieces(_parts(term, records, b"", limits))
+
+
 def _joined(term: Any, records: bool, version: bytes, limits: Limits) -> bytes:
+    return b"".join(_parts(term, records, version, limits))
+
+
+def _parts(term: Any, records: bool, version: bytes, limits: Limits) -> list[bytes]:
     try:
-        return b"".join(_encode(term, records, version, limits.depth))
+        return _encode(term, records, version, limits.depth)
     except struct.error:
         raise EncodeError(_OUT_OF_RANGE) from None
     except EncodeError:

@@ -25,6 +25,7 @@ from pynode.dist.flags import Flag
 from pynode.dist.local import LocalNode
 from pynode.dist.seam import Payload, Peer, Pressure
 from pynode.errors import PeerBusy, ProtocolError, TermError
+from pynode.etf.pieces import Encoded
 from pynode.net.channel import Channel
 from pynode.net.nap import Nap
 from pynode.terms.atom import Atom
@@ -174,7 +175,7 @@ class Link:
         """What waits for this peer and is not yet with the kernel."""
         return self.connection.queued_bytes + self.channel.out_bytes
 
-    def submit(self, sender: Pid, message: Control, payload: bytes | None) -> Pressure:
+    def submit(self, sender: Pid, message: Control, payload: Encoded | None) -> Pressure:
         """Queue a signal; see :meth:`pynode.dist.seam.Outbound.submit`."""
         connection = self.connection
         if self.channel.blocked:
@@ -191,13 +192,13 @@ class Link:
             self._net.flush_soon(self)
         return _CLEAR
 
-    def _check_room(self, payload: bytes | None) -> None:
+    def _check_room(self, payload: Encoded | None) -> None:
         queued = self.queued_bytes
         coming = queued if payload is None else queued + len(payload)
         if coming > self._hard_limit:
             raise PeerBusy(str(self.peer.name), queued)
 
-    def take(self, sender: Pid, message: Control, payload: bytes | None) -> None:
+    def take(self, sender: Pid, message: Control, payload: Encoded | None) -> None:
         """Queue a signal that waited for the connection: no limit, no write."""
         try:
             self.connection.send(sender, message, payload)

@@ -42,6 +42,7 @@ from pynode.errors import (
     PeerBusy,
     TlsError,
 )
+from pynode.etf.pieces import Encoded
 from pynode.net.addresses import (
     Endpoint,
     listen_addresses,
@@ -107,7 +108,7 @@ class _Entry:
         #: The peer's new attempt while there is still a link (OTP's ``up_pending``).
         self.contender: Reception | None = None
         self.waiting: list[asyncio.Future[Peer]] = []
-        self.queue: list[tuple[Pid, Control, bytes | None]] = []
+        self.queue: list[tuple[Pid, Control, Encoded | None]] = []
         self.queue_bytes = 0
         #: A signal or a monitor asked for the connection, so its failure is a ``peer_down``.
         self.automatic = False
@@ -397,7 +398,7 @@ class Net:
     # ------------------------------------------------------------------ the sink's half
 
     def submit(
-        self, node: Atom, sender: Pid, message: Control, payload: bytes | None = None
+        self, node: Atom, sender: Pid, message: Control, payload: Encoded | None = None
     ) -> Pressure:
         """Queue a signal to ``node``, connecting first where there is no connection.
 
@@ -454,7 +455,7 @@ class Net:
                 link.write()
 
     def _submit_waiting(
-        self, node: Atom, sender: Pid, message: Control, payload: bytes | None
+        self, node: Atom, sender: Pid, message: Control, payload: Encoded | None
     ) -> Pressure:
         if self.nameless:
             self._refuse(node)

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pynode.dist.control import IN_PAYLOAD
 from pynode.dist.flags import Flag
 from pynode.errors import EncodeError, PeerBusy
-from pynode.etf import encode_payload
+from pynode.etf import encode_payload, encode_pieces
+from pynode.etf.pieces import Encoded
 from pynode.process.task import Waiter
 from pynode.process.words import PYTHON_ERROR
 from pynode.terms import Atom, Pid
@@ -54,7 +55,7 @@ class _Busy:
         self.held: set[Process] = set()
         self.waiters: list[Waiter] = []
         #: Signals of the runtime's own that the peer's queue had no room for.
-        self.overdue: deque[tuple[Pid, Control, bytes | None]] = deque()
+        self.overdue: deque[tuple[Pid, Control, Encoded | None]] = deque()
         self.overdue_bytes = 0
         #: Too much was overdue; nothing goes out any more until the connection is closed.
         self.given_up = False
@@ -70,7 +71,7 @@ class Router:
         self._busy: dict[Atom, _Busy] = {}
         self.outbound: Outbound | None = None
 
-    def encode(self, node: Atom, term: Any) -> bytes:
+    def encode(self, node: Atom, term: Any) -> Encoded:
         """Encode a payload for ``node``; what older nodes refuse only where it is a new one.
 
         That are native records, and a map whose keys differ in 0.0 and -0.0 (one term before OTP
@@ -82,9 +83,9 @@ class Router:
         """
         limits = self._runtime.limits
         try:
-            return encode_payload(term, limits=limits)
+            return encode_pieces(term, limits=limits)
         except EncodeError as error:
-            encoded = encode_payload(term, records=True, limits=limits)
+            encoded = encode_pieces(term, records=True, limits=limits)
             flags = self.agreed_flags(node)
             if flags & _NATIVE_RECORDS:
                 return encoded
@@ -100,7 +101,7 @@ class Router:
         return 0 if self.outbound is None else self.outbound.agreed_flags(node)
 
     def signal(
-        self, process: Process, node: Atom, message: Control, payload: bytes | None = None
+        self, process: Process, node: Atom, message: Control, payload: Encoded | None = None
     ) -> None:
         """Submit a signal that ``process`` sends of its own will.
 
@@ -124,7 +125,7 @@ class Router:
         """Submit a signal that must not be refused; a reason goes as payload."""
         if self.outbound is None:
             return
-        payload: bytes | None = None
+        payload: Encoded | None = None
         if IN_PAYLOAD in message:  # compared by identity: it equals nothing else
             try:
                 payload = self.encode(node, reason)

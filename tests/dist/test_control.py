@@ -13,6 +13,7 @@ from pynode.dist.control_decoder import check_identity, decode_control
 from pynode.dist.control_encoder import encode_control, encode_signal
 from pynode.dist.flags import Flag
 from pynode.errors import EncodeError, FrameError
+from pynode.etf.pieces import Pieces
 from pynode.terms import Atom, ImproperList, Pid, Reference, atom
 
 from .pair import ALL_FLAGS, NODE_A, NODE_B, pid_a, pid_b, ref_a
@@ -136,6 +137,7 @@ def test_reasons_inside(message: Any, term: Any) -> None:
     for signal in (
         encode_signal(message, None, flags),
         encode_signal(from_payload, PAYLOAD, flags),
+        encode_signal(from_payload, Pieces((PAYLOAD[:1], PAYLOAD[1:])), flags),
     ):
         assert signal is not None
         assert term_of(signal[0]) == term

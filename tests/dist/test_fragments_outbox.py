@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pynode.dist.control import Link
 from pynode.dist.fragments import FRAGMENT_BYTES, OutSequence, Reassembly, sequence_bytes
 from pynode.dist.outbox import COPY_BYTES, GATHER_BYTES, Outbox
 from pynode.errors import EncodeError, FrameError
+from pynode.etf.pieces import PIECE_BYTES, Encoded, Pieces
 from pynode.terms import Pid
 
 from .pair import pid_a, pid_b
@@ -114,14 +116,19 @@ def unframe(data: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("control_size", [10, FRAGMENT_BYTES - 1, FRAGMENT_BYTES + 9])
 @pytest.mark.parametrize("payload_size", [1, FRAGMENT_BYTES, 3 * FRAGMENT_BYTES - 10, 200_001])
-def test_fragments_go_down_to_one(control_size: int, payload_size: int) -> None:
+@pytest.mark.parametrize("cuts", [(), (1,), (0, 0, 7, 65_000, 70_000, 70_000)])
+def test_fragments_go_down_to_one(
+    control_size: int, payload_size: int, cuts: tuple[int, ...]
+) -> None:
     control, payload = b"c" * control_size, bytes(i % 251 for i in range(payload_size))
-    sequence = OutSequence(pid_a(), 9, control, payload)
+    pieces = Pieces(payload[one:two] for one, two in pairwise((0, *cuts, payload_size)))
+    sequence = OutSequence(pid_a(), 9, control, pieces if cuts else payload)
     wire = b""
     while sequence.left:
-        head, part = sequence.next_fragment()
-        assert len(part) <= FRAGMENT_BYTES
-        wire += head + part
+        size, (head, *parts) = sequence.next_fragment()
+        assert sum(map(len, parts)) <= FRAGMENT_BYTES
+        assert len(head) + sum(map(len, parts)) == size
+        wire += b"".join((head, *parts))
     assert len(wire) == sequence_bytes(control_size, payload_size)
     first, *others = unframe(wire)
     assert first[:2] == b"\x83E"
@@ -197,6 +204,27 @@ def test_a_large_payload_is_not_copied() -> None:
     assert all(view.obj is huge for view in views)
 
 
+@pytest.mark.parametrize(("headers", "fragments"), [(True, True), (True, False), (False, False)])
+def test_pieces_go_out_as_the_whole(headers: bool, fragments: bool) -> None:
+    """And the large one as it is."""
+    huge = bytes(i % 251 for i in range(PIECE_BYTES))
+    wires = []
+    pieces: list[bytes | memoryview] = []
+    for payload in (b"front" + huge + b"back", Pieces((b"front", huge, b"back"))):
+        box = outbox(headers=headers, fragments=fragments)
+        for control in (b"one", b"two"):  # the second waits for the first
+            box.put(pid_a(), control, payload)
+        queued = box.queued_bytes
+        pieces = box.take(1 << 30)
+        assert sum(map(len, pieces)) == queued
+        wires.append(b"".join(pieces))
+    assert wires[0] == wires[1]
+    if not fragments:
+        assert sum(piece is huge for piece in pieces) == 2
+    views = [piece.obj for piece in pieces if isinstance(piece, memoryview)]
+    assert (huge in views) is fragments
+
+
 def test_without_fragments_a_large_message_is_one_frame() -> None:
     box = outbox(fragments=False)
     box.put(pid_a(), b"c", bytes(200_000))
@@ -270,7 +298,7 @@ def test_a_control_message_that_fills_a_fragment() -> None:
 class CountingOutbox(Outbox):
     puts = 0
 
-    def put(self, sender: Pid, control: bytes, payload: bytes | None) -> None:
+    def put(self, sender: Pid, control: bytes, payload: Encoded | None) -> None:
         type(self).puts += 1
         super().put(sender, control, payload)
 

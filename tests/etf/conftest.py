@@ -10,7 +10,10 @@ import pytest
 from pynode import etf
 from pynode.etf import _pure_decoder, _pure_encoder
 
-FUNCTIONS = ("decode", "decode_payload", "decode_prefix", "encode", "encode_payload")
+FUNCTIONS = (
+    *("decode", "decode_payload", "decode_prefix"),
+    *("encode", "encode_payload", "encode_pieces"),
+)
 CODECS: dict[str, Any] = {
     "pure": SimpleNamespace(
         decode=_pure_decoder.decode,
@@ -18,6 +21,7 @@ CODECS: dict[str, Any] = {
         decode_prefix=_pure_decoder.decode_prefix,
         encode=_pure_encoder.encode,
         encode_payload=_pure_encoder.encode_payload,
+        encode_pieces=_pure_encoder.encode_pieces,
     ),
     **({"compiled": etf} if etf.IMPLEMENTATION == "compiled" else {}),
 }
