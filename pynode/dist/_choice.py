@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from pynode.etf import IMPLEMENTATION
 
-__all__ = ["Gather", "Intake"]
+__all__ = ["Gather", "Intake", "Place"]
 
 Gather: Any = None
 Intake: Any = None
+Place: Any = None
 
 if not TYPE_CHECKING and IMPLEMENTATION == "compiled":
     try:
-        from pynode.dist._compiled import Gather, Intake
+        from pynode.dist._compiled import Gather, Intake, Place
     except ImportError:  # a checkout whose codec alone was built
         if os.environ.get("PYNODE_IMPL") == "compiled":
             raise

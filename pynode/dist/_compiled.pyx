@@ -10,6 +10,7 @@ Out: :class:`Gather` is the buffer in which small frames are joined; :meth:`Gath
 whole SEND_SENDER frame into it.
 """
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
@@ -24,6 +25,7 @@ from pynode.etf._compiled cimport (
     close_writer,
     decode_span,
     drop_writer,
+    new_large,
     open_writer,
     put_bytes,
     put_term,
@@ -35,7 +37,7 @@ from pynode.dist.control import AliasSend, Demonitor, Monitor, RegSend, Send, Se
 from pynode.errors import DecodeError, EncodeError
 from pynode.etf.pieces import PIECE_BYTES as _PIECE_BYTES
 
-__all__ = ["Gather", "Intake", "Messages"]
+__all__ = ["Gather", "Intake", "Messages", "Place"]
 
 cdef extern from *:
     """
@@ -319,6 +321,37 @@ cdef class Intake:
         self._on_control(message, None)
         self._messages.anew()
         return 1
+
+
+cdef class Place:
+    """Memory for a binary that is still to come, to be written to; then the bytes object."""
+
+    cdef bytes _bytes
+    cdef Py_ssize_t _views
+
+    def __init__(self, Py_ssize_t size):
+        self._bytes = new_large(size)
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        if self._bytes is None:
+            raise BufferError("the place was taken")
+        PyBuffer_FillInfo(
+            view, self, PyBytes_AS_STRING(self._bytes), PyBytes_GET_SIZE(self._bytes), 0, flags
+        )
+        self._views += 1
+
+    def __releasebuffer__(self, Py_buffer* view):
+        self._views -= 1
+
+    def take(self):
+        """Return the bytes, once; those of a copy while somebody could still write to them."""
+        cdef bytes found = self._bytes
+        if found is None:
+            raise BufferError("the place was taken")
+        if self._views:
+            return PyBytes_FromStringAndSize(PyBytes_AS_STRING(found), PyBytes_GET_SIZE(found))
+        self._bytes = None
+        return found
 
 
 cdef Atom _NOBODY = Atom("")

@@ -15,12 +15,9 @@ not ``receive_data``.
 
 A large message that comes can be received where it will lie, without a copy::
 
-    buffer = connection.get_buffer()           # None: nothing large is under way
-    if buffer is None: connection.receive_data(sock.recv(65536), on_control)
-    else:
-        count = sock.recv_into(buffer)
-        buffer.release()
-        connection.buffer_filled(count, on_control)
+    buffers = connection.get_buffers()         # None: nothing large is under way
+    if buffers is None: connection.receive_data(sock.recv(65536), on_control)
+    else: connection.buffers_filled(sock.recvmsg_into(buffers)[0], on_control)
 
 Source: "Distribution Protocol", section "Protocol between Connected Nodes"; "External Term
 Format", section "Distribution Header"; ``dist.c`` and ``external.c`` of the emulator.
@@ -50,6 +47,7 @@ from pynode.dist.control_encoder import encode_signal
 from pynode.dist.flags import Flag
 from pynode.dist.fragments import Reassembly
 from pynode.dist.framing import FrameReader
+from pynode.dist.landing import Landing
 from pynode.dist.header import (
     FRAGMENT,
     FRAGMENT_CONTINUE,
@@ -85,6 +83,7 @@ class Connection:
         "_frames",
         "_headers",
         "_intake",
+        "_landing",
         "_last_atoms",
         "_last_control",
         "_last_message",
@@ -93,6 +92,8 @@ class Connection:
         "_parts",
         "_peer_name",
         "_receiving",
+        "_rest_of_frame",
+        "_sequences",
         "bytes_received",
         "closed",
         "flags",
@@ -139,10 +140,13 @@ class Connection:
         self._frames = FrameReader(self.limits.frame_bytes)
         self._atoms = AtomCache()
         self._parts = Reassembly(self.limits)
+        self._sequences = self._parts.sequences
+        self._landing = Landing(self._frames, self._parts)
         self._out = Outbox(headers=self._headers, fragments=self._fragments)
         self._local_name = Atom(local.name)
         self._peer_name = peer.name
         self._receiving = False
+        self._rest_of_frame: list[memoryview] = []
         # The last control message as bytes, under which atoms, and what it means: the next one is
         # often the same.
         self._intake: Any = None
@@ -171,6 +175,9 @@ class Connection:
         if type(data) is not bytes:
             data = bytes(data)
         self.bytes_received += len(data)
+        self._rest_of_frame.clear()
+        if self._sequences:
+            self._landing.give_back()
         self._receiving = True
         whole = False
         try:
@@ -217,29 +224,52 @@ class Connection:
         if position < len(data) and not self.closed:
             self._take_frames(data[position:], on_control)
 
-    def get_buffer(self) -> memoryview | None:
-        """Return where the rest of a large frame can be received into, or None; see the module."""
-        return None if self.closed else self._frames.get_buffer()
+    def get_buffers(self, *, many: bool = True) -> list[memoryview] | None:
+        """Return where more of something large can be received into, in this order, or None.
 
-    def buffer_filled(self, count: int, on_control: OnControl) -> None:
-        """Take ``count`` bytes received into the buffer; otherwise as :meth:`receive_data`."""
+        See the module.  The list is emptied by :meth:`buffers_filled`; nobody may hold what was
+        in it.  Without ``many`` there is one buffer at most, for the rest of a large frame.
+        """
+        self._rest_of_frame.clear()
+        if self.closed:
+            return None
+        if self._sequences and many:
+            buffers = self._landing.buffers()
+            if buffers is not None:
+                return buffers
+        buffer = self._frames.get_buffer()
+        if buffer is None:
+            return None
+        self._rest_of_frame.append(buffer)
+        return self._rest_of_frame
+
+    def buffers_filled(self, count: int, on_control: OnControl) -> None:
+        """Take ``count`` bytes received into the buffers; otherwise as :meth:`receive_data`."""
         if self._receiving:
-            raise RuntimeError("buffer_filled is not to be called by on_control")
+            raise RuntimeError("buffers_filled is not to be called by on_control")
         if self.closed:
             return
-        self.bytes_received += count
-        frame = self._frames.buffer_filled(count)
-        if frame is None:
-            return
-        self._receiving = True
+        frame: Frame | None = None
+        rest = b""
         whole = False
+        self._receiving = True
         try:
-            self._frame(frame, on_control)
+            if self._landing.active:
+                fragments, rest = self._landing.filled(count)
+                self.frames_received += fragments
+            else:
+                self._rest_of_frame.clear()
+                frame = self._frames.buffer_filled(count)
+            self.bytes_received += count - len(rest)
+            if frame is not None:
+                self._frame(frame, on_control)
             whole = True
         finally:
             self._receiving = False
             if not whole:
                 self.close()
+        if rest:
+            self.receive_data(rest, on_control)
 
     def _frame(self, frame: Frame, on_control: OnControl) -> None:
         """Take one frame that is not a tick."""
@@ -276,7 +306,9 @@ class Connection:
             rest = memoryview(frame)[end:]
             whole = self._parts.start(sequence, number, message, atoms, rest, end)
         if whole is not None and whole.message is not None:
-            payload = Payload(whole.payload, 0, whole.atoms) if whole.payload else None
+            payload = None
+            if whole.payload:
+                payload = Payload(whole.payload, 0, whole.atoms, whole.hole)
             self._deliver(whole.message, payload, on_control)
 
     def _passing_frame(self, frame: Frame, on_control: OnControl) -> None:
@@ -401,4 +433,6 @@ class Connection:
             self._intake.stopped = True
         self._out.shut(True)
         self._out.clear()
+        self._rest_of_frame.clear()
+        self._landing.clear()
         self._parts.clear()

@@ -10,9 +10,11 @@ Distribution Messages"; ``erts_net_message`` in ``dist.c``.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Final
 
+from pynode._tuples import NamedTuple
 from pynode.config import Limits
+from pynode.dist.assembly import FRAGMENT_BYTES, Hole, InSequence
 from pynode.dist.control import AnyAtom, Control
 from pynode.dist.header import (
     CONTINUE_HEAD,
@@ -27,12 +29,7 @@ from pynode.terms.identifiers import Pid
 
 __all__ = ["FRAGMENT_BYTES", "OutSequence", "Reassembly", "Whole", "sequence_bytes"]
 
-#: Control message and payload together above this go out in fragments of this, as OTP's do.
-FRAGMENT_BYTES: Final = 64 * 1024
-#: For a message of so many bytes as its first fragment says, memory is reserved at once.
-_RESERVE_FROM_BYTES: Final = 4 * 1024 * 1024
-_RESERVE_TO_BYTES: Final = 1024 * 1024 * 1024
-#: For so many at once: a single byte may take a huge page.
+#: Memory is reserved for so many sequences at once: a single byte may take a huge page.
 _RESERVED: Final = 8
 
 
@@ -42,83 +39,25 @@ class Whole(NamedTuple):
     message: Control | None
     atoms: tuple[AnyAtom, ...]
     payload: bytes | memoryview
-
-
-class _InSequence:
-    __slots__ = (
-        "atoms",
-        "held_bytes",
-        "left",
-        "message",
-        "payload",
-        "place",
-        "placed_bytes",
-        "reserved_bytes",
-    )
-
-    def __init__(
-        self, message: Control | None, atoms: tuple[AnyAtom, ...], left: int, place: Any
-    ) -> None:
-        self.message = message
-        self.atoms = atoms
-        self.left = left
-        self.held_bytes = 0
-        #: What has come: the front of ``place`` where one was reserved, and then the rest of it.
-        self.place = place
-        self.reserved_bytes = 0 if place is None else len(place)
-        self.placed_bytes = 0
-        self.payload = bytearray()
-
-    def add(self, data: bytes | memoryview) -> None:
-        """Put ``data`` behind the rest."""
-        end = self.placed_bytes + len(data)
-        if self.place is None or end > len(self.place):
-            if self.placed_bytes:  # fragments larger than OTP makes them
-                self.payload += memoryview(self.place)[: self.placed_bytes]
-                self.placed_bytes = 0
-            self.place = None
-            self.payload += data
-        else:
-            self.place[self.placed_bytes : end] = data
-            self.placed_bytes = end
-
-    def whole(self) -> memoryview:
-        """Return everything."""
-        if self.place is None:
-            return memoryview(self.payload)
-        return memoryview(self.place)[: self.placed_bytes]
-
-
-def _reserve(size: int) -> Any:
-    """Return memory for a large message: addresses alone, in huge pages as they are written to.
-
-    None where the system has none of it.
-    """
-    import mmap  # few programs need it
-
-    try:
-        place = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        place.madvise(mmap.MADV_HUGEPAGE)
-    except (AttributeError, OSError):
-        return None
-    return place
+    hole: Hole | None = None
 
 
 class Reassembly:
     """The unfinished incoming sequences of one connection."""
 
-    __slots__ = ("_held_bytes", "_limits", "_reserved", "_reserved_bytes", "_sequences")
+    __slots__ = ("_held_bytes", "_limits", "_reserved", "_reserved_bytes", "sequences")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._sequences: dict[int, _InSequence] = {}
+        #: By their number; always the same dict.
+        self.sequences: dict[int, InSequence] = {}
         self._held_bytes = 0
         #: Of the sequences that memory was reserved for: how many, and how much.
         self._reserved = 0
         self._reserved_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._sequences)
+        return len(self.sequences)
 
     def start(
         self,
@@ -139,15 +78,17 @@ class Reassembly:
         """
         if fragments < 1:
             raise FrameError("a sequence of no fragments")
-        if sequence in self._sequences:
+        if sequence in self.sequences:
             raise FrameError(f"sequence {sequence} begins again before its end")
         if fragments == 1:
             return Whole(message, atoms, data)
-        if len(self._sequences) >= self._limits.pending_fragments:
-            raise FrameError(f"more than {len(self._sequences)} unfinished sequences")
-        place = self._place(fragments)
-        entry = self._sequences[sequence] = _InSequence(message, atoms, fragments - 1, place)
-        self._add(entry, data, overhead_bytes)
+        if len(self.sequences) >= self._limits.pending_fragments:
+            raise FrameError(f"more than {len(self.sequences)} unfinished sequences")
+        entry = self.sequences[sequence] = InSequence(message, atoms, fragments - 1)
+        self._hold(entry, len(data) + overhead_bytes)
+        entry.begin(data, self._may_reserve_bytes())
+        self._reserved += entry.reserved_bytes > 0
+        self._reserved_bytes += entry.reserved_bytes
         return None
 
     def go_on(self, sequence: int, fragment: int, data: bytes | memoryview) -> Whole | None:
@@ -156,48 +97,58 @@ class Reassembly:
         Raises:
             FrameError: an unknown sequence, not its next fragment, or above a limit.
         """
-        entry = self._sequences.get(sequence)
+        entry = self.sequences.get(sequence)
         if entry is None:
             raise FrameError(f"fragment {fragment} of sequence {sequence}, which did not begin")
         if entry.left != fragment:
             raise FrameError(f"fragment {fragment} where {entry.left} is next")
-        self._add(entry, data)
+        self._hold(entry, len(data))
+        entry.add(data)
         if fragment > 1:
             entry.left = fragment - 1
             return None
-        del self._sequences[sequence]
+        del self.sequences[sequence]
         self._held_bytes -= entry.held_bytes
-        if entry.reserved_bytes:
-            self._reserved -= 1
-            self._reserved_bytes -= entry.reserved_bytes
-        return Whole(entry.message, entry.atoms, entry.whole())
+        self._reserved -= entry.reserved_bytes > 0
+        self._reserved_bytes -= entry.reserved_bytes
+        payload, hole = entry.whole()
+        return Whole(entry.message, entry.atoms, payload, hole)
+
+    def under_way(self) -> tuple[int, InSequence] | None:
+        """Return the sequence that is unfinished, if it is one alone."""
+        if len(self.sequences) != 1:
+            return None
+        for found in self.sequences.items():
+            return found
+        return None
+
+    def landed(self, entry: InSequence, size: int) -> None:
+        """Count a fragment of ``size`` bytes, not the last, that was put where it belongs.
+
+        Raises:
+            FrameError: above a limit.
+        """
+        self._hold(entry, size)
+        entry.landed(size)
+        entry.left -= 1
 
     def clear(self) -> None:
         """Forget the unfinished sequences."""
-        self._sequences.clear()
+        self.sequences.clear()
         self._held_bytes = self._reserved = self._reserved_bytes = 0
 
-    def _place(self, fragments: int) -> Any:
-        """Return memory for a message of so many fragments if it is large and may come whole."""
-        size = fragments * FRAGMENT_BYTES
-        room = min(self._limits.term_bytes, self._limits.fragment_bytes - self._reserved_bytes)
-        if not _RESERVE_FROM_BYTES <= size <= min(room, _RESERVE_TO_BYTES):
-            return None
+    def _may_reserve_bytes(self) -> int:
+        limits = self._limits
         if self._reserved >= _RESERVED:
-            return None
-        place = _reserve(size)
-        if place is not None:
-            self._reserved += 1
-            self._reserved_bytes += size
-        return place
+            return 0
+        return min(limits.term_bytes, limits.fragment_bytes - self._reserved_bytes)
 
-    def _add(self, entry: _InSequence, data: bytes | memoryview, overhead_bytes: int = 0) -> None:
-        size = len(data) + overhead_bytes
+    def _hold(self, entry: InSequence, size: int) -> None:
+        """Count ``size`` bytes, unless they are too many."""
         if entry.held_bytes + size > self._limits.term_bytes:
             raise FrameError(f"a fragmented message of more than {self._limits.term_bytes} bytes")
         if self._held_bytes + size > self._limits.fragment_bytes:
             raise FrameError(f"fragments of more than {self._limits.fragment_bytes} bytes")
-        entry.add(data)
         entry.held_bytes += size
         self._held_bytes += size
 

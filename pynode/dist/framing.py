@@ -69,6 +69,20 @@ class FrameReader:
         position = self._continue(data)
         return (self._finish() if self._filled == self._need else None), position
 
+    def take_unfinished(self) -> bytes:
+        """Return what came of the unfinished frame, its length first, and forget it."""
+        if self._need < 0:
+            unfinished, self._head = self._head, b""
+        else:
+            unfinished = self._need.to_bytes(4, "big") + self._body[: self._filled]
+            self._finish()
+        return unfinished
+
+    def put_back(self, unfinished: bytes) -> None:
+        """Undo :meth:`take_unfinished`; it may be longer now."""
+        for _ in self.feed(unfinished):
+            raise AssertionError("an unfinished frame is whole")
+
     def get_buffer(self) -> memoryview | None:
         """Return where the rest of a large unfinished frame can be received into, else None.
 

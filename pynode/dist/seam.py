@@ -17,6 +17,7 @@ from pynode.terms.identifiers import Pid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pynode.dist.assembly import Hole
     from pynode.dist.control import Control
     from pynode.etf.pieces import Encoded
 
@@ -60,12 +61,21 @@ class Payload(NamedTuple):
     """The undecoded second term of a message.
 
     ``data`` holds it from ``offset`` on, without the version byte; ``atoms`` is the frame's atom
-    cache table that ATOM_CACHE_REF indexes.  ``data`` stays valid after the call.
+    cache table that ATOM_CACHE_REF indexes.  ``data`` stays valid after the call.  The content of
+    one large binary may be missing in it: the ``hole`` has it.
     """
 
     data: bytes | memoryview
     offset: int
     atoms: Sequence[Atom | bool | None]
+    hole: Hole | None = None
+
+    def joined(self) -> bytes | memoryview:
+        """Return the data, without a hole."""
+        if self.hole is None:
+            return self.data
+        at, binary = self.hole
+        return b"".join((self.data[:at], binary, self.data[at:]))
 
 
 class Pressure(IntEnum):

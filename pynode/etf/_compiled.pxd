@@ -1,8 +1,8 @@
 # The C side of the compiled codec, for other compiled modules.
 #
 # Reading: decode_span() reads one term that starts at pos[0] of ``size`` bytes, and moves pos[0]
-# behind it; decode_at() does the same in a bytes object.  Offsets of errors count from the first
-# byte.  ``data`` must stay where it is until they return.
+# behind it; decode_at() does the same in a bytes object, and decode_around() in bytes that lack
+# those of one binary, which is there as an object.  Offsets of errors count from the first byte.  ``data`` must stay where it is until they return.
 #
 # Writing: open_writer(), any number of put_bytes() and put_term(), then close_writer(); whatever
 # raises in between, drop_writer().  ``room`` is the caller's own (on its stack, say), and is
@@ -33,6 +33,17 @@ cdef struct Writer:
 cdef object decode_span(
     const unsigned char* data, Py_ssize_t size, Py_ssize_t* pos, tuple atoms, bint text, object limits
 )
+cdef object decode_around(
+    const unsigned char* data,
+    Py_ssize_t size,
+    Py_ssize_t* pos,
+    tuple atoms,
+    bint text,
+    object limits,
+    Py_ssize_t hole_at,
+    bytes hole,
+)
+cdef object new_large(Py_ssize_t size)
 cdef object decode_at(bytes data, Py_ssize_t* pos, tuple atoms, bint text, object limits)
 cdef object encode_bytes(object term, bint version, bint records, object limits)
 

@@ -84,8 +84,8 @@ cdef enum:
     _MANY = 64
     # Room that is made at most for a number of pairs that is only said.
     _BELIEVED = 4096
-    # Binaries from this size on have memory of their own from the system.
-    _LARGE_BYTES = 4 << 20
+    # Binaries from this size on may lie aside, and are looked at twice.
+    _LARGE_BYTES = 1 << 20
     # Binaries from this size on may be set aside when they are written: PIECE_BYTES.
     _PIECE_BYTES = 128 << 10
     # What writing ends with.
@@ -184,6 +184,7 @@ cdef object _decode(
     r.atoms = <PyObject*>atoms
     r.whole = whole
     r.known = NULL
+    r.hole = NULL
     # Called so that an error comes back as NULL: it costs nothing to be ready for one.
     found = (<raw_reader>_read)(&r)
     if found is NULL or r.known is not NULL or r.whole is not whole:
@@ -225,6 +226,50 @@ cdef object decode_span(
     const unsigned char* data, Py_ssize_t size, Py_ssize_t* pos, tuple atoms, bint text, object limits
 ):
     return _decode(data, size, pos, atoms, text, limits, NULL)
+
+
+cdef object decode_around(
+    const unsigned char* data,
+    Py_ssize_t size,
+    Py_ssize_t* pos,
+    tuple atoms,
+    bint text,
+    object limits,
+    Py_ssize_t hole_at,
+    bytes hole,
+):
+    cdef Reader r
+    found = None
+    _use_limits(limits)
+    r.data = data
+    r.size = size
+    r.pos = pos[0]
+    r.budget = _last_elements
+    r.depth = 0
+    r.max_depth = _last_depth
+    r.text = text
+    r.atoms = <PyObject*>atoms
+    r.whole = NULL
+    r.known = NULL
+    r.hole = <PyObject*>hole
+    r.hole_at = hole_at
+    try:
+        found = _read(&r)
+    except (DecodeError, MemoryError, _TooDeep):
+        r.hole = <PyObject*>hole
+    finally:
+        Py_XDECREF(r.whole)
+        Py_XDECREF(r.known)
+    if r.hole is NULL:
+        pos[0] = r.pos + PyBytes_GET_SIZE(hole)
+        return found
+    # It is no binary there, or not the end of the matter: read as it is on the wire.
+    found = None
+    try:
+        whole = b"".join((data[:hole_at], hole, data[hole_at:size]))
+    except MemoryError:
+        raise DecodeError("more than fits in memory", hole_at) from None
+    return decode_at(whole, pos, atoms, text, limits)
 
 
 cdef object decode_at(bytes data, Py_ssize_t* pos, tuple atoms, bint text, object limits):

@@ -13,6 +13,9 @@ cdef struct Reader:
     # Owned, or NULL until they are wanted: all the bytes, and what make_map() remembers.
     PyObject* whole
     PyObject* known
+    # Borrowed: the content of a binary that is missing at an offset; NULL: none is (any more).
+    PyObject* hole
+    Py_ssize_t hole_at
 
 ctypedef PyObject* (*raw_reader)(Reader*) noexcept
 
@@ -223,6 +226,8 @@ cdef object _binary(Reader* r, Py_ssize_t pos):
     if r.size - pos < 5:
         return _truncated(r, pos)
     size = get32(r.data + pos + 1)
+    if size >= _LARGE_BYTES:
+        return _large_binary(r, pos, size)
     if size > r.size - pos - 5:
         return _truncated(r, pos)
     start = <const char*>r.data + pos + 5
@@ -232,10 +237,33 @@ cdef object _binary(Reader* r, Py_ssize_t pos):
             return PyUnicode_DecodeUTF8(start, size, NULL)
         except UnicodeDecodeError:
             pass
-    if size < _LARGE_BYTES:
-        return PyBytes_FromStringAndSize(start, size)
+    return PyBytes_FromStringAndSize(start, size)
+
+
+cdef object new_large(Py_ssize_t size):
+    """Return a bytes object that is still to be written to."""
     found = PyBytes_FromStringAndSize(NULL, size)
     in_huge_pages(PyBytes_AS_STRING(found), size)
+    return found
+
+
+cdef object _large_binary(Reader* r, Py_ssize_t pos, Py_ssize_t size):
+    cdef const char* start
+    if r.hole is not NULL and pos + 5 == r.hole_at and size == bytes_size(r.hole):
+        found = <object>r.hole
+        r.hole = NULL
+        r.pos = pos + 5
+        return _text(found) if r.text else found
+    if size > r.size - pos - 5:
+        return _truncated(r, pos)
+    start = <const char*>r.data + pos + 5
+    r.pos = pos + 5 + size
+    if r.text:
+        try:
+            return PyUnicode_DecodeUTF8(start, size, NULL)
+        except UnicodeDecodeError:
+            pass
+    found = new_large(size)
     memcpy(PyBytes_AS_STRING(found), start, size)
     return found
 

@@ -61,7 +61,7 @@ class Receiver(Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
 
-    def buffer_filled(self, count: int) -> None:
+    def buffers_filled(self, count: int) -> None:
         """``count`` bytes were received into :attr:`Channel.into`, which is None again."""
 
     def connection_lost(self, error: OSError | None) -> None:
@@ -92,6 +92,9 @@ class Channel:
         "sock",
     )
 
+    #: Whether ``into`` may be several buffers.
+    scatters = True
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, receiver: Receiver
     ) -> None:
@@ -105,8 +108,9 @@ class Channel:
         self.out_bytes = 0
         self.bytes_in = 0
         self.bytes_out = 0
-        #: Where the receiver wants the next bytes, then told by ``buffer_filled``; None: anywhere.
-        self.into: memoryview | None = None
+        #: Where the receiver wants the next bytes, then told by ``buffers_filled``; None: anywhere.
+        #: The list stays its own: it may be emptied meanwhile.
+        self.into: list[memoryview] | None = None
         self._fd = sock.fileno()
         self._out: deque[Buffer] = deque()
         self._read_bytes = FIRST_READ_BYTES
@@ -181,18 +185,34 @@ class Channel:
         elif spent < TURN_SECONDS / 4 and count == size:
             self._read_bytes = min(MAX_READ_BYTES, size * 2)
 
-    def _readable_into(self, into: memoryview) -> None:
+    def _readable_into(self, into: list[memoryview]) -> None:
         """Receive straight into what the receiver has set up for something large."""
-        count = self._receive(into, min(len(into), MAX_INTO_BYTES))
+        if len(into) > 1:
+            count = self._scattered(into)
+        else:
+            count = self._receive(into[0], min(len(into[0]), MAX_INTO_BYTES))
         if count:
             self.into = None
-            into.release()
-            self.receiver.buffer_filled(count)
+            self.receiver.buffers_filled(count)
 
     def _receive(self, buffer: memoryview, size: int) -> int:
         """Return how much came; 0: nothing, or the socket is lost and the receiver was told."""
         try:
             count = self.sock.recv_into(buffer, size)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._lose(error)
+            return 0
+        if count == 0:
+            self._lose(None)
+        self.bytes_in += count
+        return count
+
+    def _scattered(self, buffers: list[memoryview]) -> int:
+        """The same, for several buffers."""
+        try:
+            count = self.sock.recvmsg_into(buffers)[0]
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:

@@ -61,7 +61,7 @@ class _Question:
         if len(self._data) > _LONGEST_REPLY:
             self._settle()
 
-    def buffer_filled(self, count: int) -> None:
+    def buffers_filled(self, count: int) -> None:
         """Never asked for."""
 
     def connection_lost(self, error: OSError | None) -> None:
@@ -348,7 +348,7 @@ class Registration:
     def output_flushed(self) -> None:
         """Nothing waits for this."""
 
-    def buffer_filled(self, count: int) -> None:
+    def buffers_filled(self, count: int) -> None:
         """Never asked for."""
 
     def connection_lost(self, error: OSError | None) -> None:

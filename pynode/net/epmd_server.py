@@ -195,7 +195,7 @@ class _Client:
         if not self.kept:
             self.close()
 
-    def buffer_filled(self, count: int) -> None:
+    def buffers_filled(self, count: int) -> None:
         """Never asked for."""
 
     def connection_lost(self, error: OSError | None) -> None:

@@ -96,7 +96,7 @@ class Attempt:
         assert self.handshake is not None  # noqa: S101
         self._proceed(self.handshake.receive_data, data)
 
-    def buffer_filled(self, count: int) -> None:
+    def buffers_filled(self, count: int) -> None:
         """Never asked for."""
 
     def connection_lost(self, error: OSError | None) -> None:

@@ -118,9 +118,9 @@ class Link:
         """Hand every signal in ``data`` to the sink; a fault costs the connection."""
         self._take(self.connection.receive_data, data)
 
-    def buffer_filled(self, count: int) -> None:
-        """The same for a part of a large frame, which lies where it was asked for."""
-        self._take(self.connection.buffer_filled, count)
+    def buffers_filled(self, count: int) -> None:
+        """The same for more of something large, which lies where it was asked for."""
+        self._take(self.connection.buffers_filled, count)
 
     def _take(self, verb: Callable[[Any, OnControl], None], data: Any) -> None:
         net = self._net
@@ -138,7 +138,8 @@ class Link:
             raise
         else:
             if not self.channel.closed:
-                self.channel.into = into = self.connection.get_buffer()
+                channel = self.channel
+                channel.into = into = self.connection.get_buffers(many=channel.scatters)
                 if into is not None:
                     self._nap.end()  # the rest of something large should not wait
         finally:

@@ -70,6 +70,8 @@ def tls_contexts(config: TlsConfig) -> TlsContexts:
 class TlsChannel(Channel):
     """A channel whose bytes are encrypted; what is written before that is agreed on waits."""
 
+    scatters = False
+
     __slots__ = ("_again", "_cipher", "_incoming", "_outgoing", "_plain", "_secured", "_tls")
 
     def __init__(

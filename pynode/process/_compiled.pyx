@@ -4,7 +4,7 @@
 from cpython.object cimport PyObject
 
 from pynode.dist._compiled cimport Messages
-from pynode.etf._compiled cimport decode_span
+from pynode.etf._compiled cimport decode_around, decode_span
 from pynode.process._stepping cimport ProcessCore, SchedulerCore, find_process, put_message
 from pynode.terms._compiled cimport Pid, Reference
 
@@ -122,7 +122,13 @@ cdef class InboundMessages(Messages):
         return self._inbound.allowed(peer, _SEND, to)
 
 
-def decode_view(const unsigned char[::1] data, Py_ssize_t offset, tuple atoms, bint text, limits):
+def decode_view(
+    const unsigned char[::1] data, Py_ssize_t offset, tuple atoms, bint text, limits, hole=None
+):
     """Return the term at ``offset`` of what is no bytes object, without a copy of it all."""
     cdef Py_ssize_t end = offset
+    if hole is not None:
+        return decode_around(
+            &data[0], data.shape[0], &end, atoms, text, limits, hole.offset, hole.binary
+        )
     return decode_span(&data[0], data.shape[0], &end, atoms, text, limits)

@@ -91,9 +91,11 @@ class Inbound:
         """Decode a payload."""
         if payload is None:
             raise FrameError("the signal has no payload")
-        data, offset, atoms = payload
+        data, offset, atoms, hole = payload
         if type(data) is memoryview and decode_view is not None:
-            return decode_view(data, offset, tuple(atoms), text, self._runtime.limits)
+            return decode_view(data, offset, tuple(atoms), text, self._runtime.limits, hole)
+        if hole is not None:
+            data = payload.joined()
         return decode_payload(data, offset, atoms, text=text, limits=self._runtime.limits)[0]
 
     def _reason(self, reason: Any, payload: Payload | None, *, text: bool = False) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pynode import etf
 from pynode.config import Limits
-from pynode.dist.connection import Connection
+from pynode.dist.connection import Connection, OnControl
 from pynode.dist.control import Control
 from pynode.dist.flags import offered
 from pynode.dist.handshake import (
@@ -152,9 +152,35 @@ def collector(into: list[Signal]) -> Callable[[Control, Payload | None], None]:
 def decoded(payload: Payload | None) -> Any:
     if payload is None:
         return None
-    term, end = etf.decode_payload(payload.data, payload.offset, payload.atoms)
-    assert end == len(payload.data)
+    data = payload.joined()
+    term, end = etf.decode_payload(data, payload.offset, payload.atoms)
+    assert end == len(data)
     return term
+
+
+def land(connection: Connection, data: bytes, most: int, on_control: OnControl) -> int:
+    """Have ``data`` received in portions of ``most`` bytes, where the connection wants it.
+
+    Return how much of it was received in place.
+    """
+    position = in_place = 0
+    while position < len(data) and not connection.closed:
+        portion = data[position : position + most]
+        buffers = connection.get_buffers()
+        if buffers is None:
+            position += len(portion)
+            connection.receive_data(portion, on_control)
+            continue
+        count = 0
+        for buffer in buffers:
+            part = portion[count : count + len(buffer)]
+            buffer[: len(part)] = part
+            count += len(part)
+        del buffer  # nobody may hold it
+        position += count
+        in_place += count
+        connection.buffers_filled(count, on_control)
+    return in_place
 
 
 def receive(connection: Connection, data: bytes) -> list[Signal]:

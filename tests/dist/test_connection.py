@@ -27,6 +27,7 @@ from .pair import (
     collector,
     drain,
     frame,
+    land,
     pid_a,
     pid_b,
     receive,
@@ -279,8 +280,8 @@ def test_closed_from_within() -> None:
     b.receive_data(frame(plain(SEND, 1)) * 3, once)
     assert got == [SEND]
     assert b.queued_bytes == 0
-    assert b.get_buffer() is None
-    b.buffer_filled(0, once)
+    assert b.get_buffers() is None
+    b.buffers_filled(0, once)
 
 
 def test_no_recursion() -> None:
@@ -289,8 +290,8 @@ def test_no_recursion() -> None:
     def again(message: c.Control, payload: Payload | None) -> None:
         with pytest.raises(RuntimeError, match="receive_data"):
             b.receive_data(b"", again)
-        with pytest.raises(RuntimeError, match="buffer_filled"):
-            b.buffer_filled(0, again)
+        with pytest.raises(RuntimeError, match="buffers_filled"):
+            b.buffers_filled(0, again)
 
     b.receive_data(frame(plain(SEND, 1)), again)
     assert b.frames_received == 1
@@ -345,21 +346,7 @@ def test_received_in_place() -> None:
         pair.send(SEND, atom.small)
     data = pair.stream()
     got: list[Signal] = []
-    on_control = collector(got)
-    position = in_place = 0
-    while position < len(data):
-        buffer = pair.b.get_buffer()
-        if buffer is None:
-            chunk = data[position : position + 50_000]
-            position += len(chunk)
-            pair.b.receive_data(chunk, on_control)
-            continue
-        count = min(len(buffer), 200_000, len(data) - position)
-        buffer[:count] = data[position : position + count]
-        buffer.release()
-        position += count
-        in_place += count
-        pair.b.buffer_filled(count, on_control)
+    in_place = land(pair.b, data, 100_000, collector(got))
     assert got == [(SEND, big), (SEND, atom.small)] * 2
     assert in_place > 1_000_000
     assert pair.b.bytes_received == len(data)
@@ -368,11 +355,11 @@ def test_received_in_place() -> None:
 def test_garbage_received_in_place() -> None:
     b = at_b(NO_FRAGMENTS)
     b.receive_data((200_000).to_bytes(4, "big"), lambda m, p: None)
-    buffer = b.get_buffer()
-    assert buffer is not None
-    buffer.release()
+    buffers = b.get_buffers()
+    assert buffers is not None
+    buffers.clear()
     with pytest.raises(FrameError):
-        b.buffer_filled(200_000, lambda m, p: None)
+        b.buffers_filled(200_000, lambda m, p: None)
     assert b.closed
 
 

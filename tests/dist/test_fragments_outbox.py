@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from pynode.config import Limits
-from pynode.dist import fragments
+from pynode.dist import assembly
 from pynode.dist.control import Link
 from pynode.dist.fragments import FRAGMENT_BYTES, OutSequence, Reassembly, sequence_bytes
 from pynode.dist.outbox import COPY_BYTES, GATHER_BYTES, Outbox
@@ -377,13 +377,13 @@ def test_who_begins_many_large_messages_gets_little_memory_for_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reserved: list[int] = []
-    reserve = fragments._reserve
+    reserve = assembly._reserve
 
     def noted(size: int) -> Any:
         reserved.append(size)
         return reserve(size)
 
-    monkeypatch.setattr(fragments, "_reserve", noted)
+    monkeypatch.setattr(assembly, "_reserve", noted)
     mib = 1024 * 1024
     parts = Reassembly(Limits(fragment_bytes=16 * mib, term_bytes=12 * mib))
     for sequence in range(200):

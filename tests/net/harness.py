@@ -45,7 +45,7 @@ class Recorder:
     def control(self, peer: Peer, message: Control, payload: Payload | None) -> None:
         value = None
         if payload is not None:
-            value = etf.decode_payload(payload.data, payload.offset, payload.atoms)[0]
+            value = etf.decode_payload(payload.joined(), payload.offset, payload.atoms)[0]
         self._note("control", str(peer.name), message, value)
         if self.on_control is not None:
             self.on_control(peer, message, payload)

@@ -110,13 +110,13 @@ async def test_a_large_frame_is_received_where_it_lies(
 ) -> None:
     one, two = await pair(make_net, without=Flag.FRAGMENTS)
     filled: list[int] = []
-    take = Link.buffer_filled
+    take = Link.buffers_filled
 
     def note(link: Link, count: int) -> None:
         filled.append(count)
         take(link, count)
 
-    monkeypatch.setattr(Link, "buffer_filled", note)
+    monkeypatch.setattr(Link, "buffers_filled", note)
     large = bytes(range(256)) * (8 * 4096)
     for value in (1, large, 2, large, 3):
         send(one, TWO, value)

@@ -198,7 +198,7 @@ class Told:
     def connection_lost(self, error: OSError | None) -> None:
         self.lost.append(error)
 
-    def buffer_filled(self, count: int) -> None:
+    def buffers_filled(self, count: int) -> None:
         raise AssertionError
 
     def output_flushed(self) -> None:

@@ -191,14 +191,17 @@ class Side:
         runtime.batch_begin()
         try:
             for piece in pieces:
-                buffer = connection.get_buffer()
-                if buffer is None:
+                buffers = connection.get_buffers()
+                if buffers is None:
                     connection.receive_data(piece, on_control)
                     continue
-                size = min(len(buffer), len(piece))
-                buffer[:size] = piece[:size]
-                buffer.release()
-                connection.buffer_filled(size, on_control)
+                size = 0
+                for buffer in buffers:
+                    part = piece[size : size + len(buffer)]
+                    buffer[: len(part)] = part
+                    size += len(part)
+                del buffer
+                connection.buffers_filled(size, on_control)
                 if piece[size:]:
                     connection.receive_data(piece[size:], on_control)
         except (ProtocolError, TermError) as error:
