@@ -37,7 +37,7 @@ TERMS: dict[str, Any] = {
     "in a tuple": (pid_a(), ref_a(), BLOB),
     "between others": [atom.ok, {b"key": BLOB[:MIB]}, BLOB, BLOB[:100], (1.5, -7, 1 << 70)],
     "two": (BLOB, BLOB[: 2 * MIB]),
-    "text": (b"x" * (3 * MIB), b"end"),
+    "text": (b"x" * (5 * MIB), b"end"),
     "none": [b"%07d" % number for number in range(500_000)],
     "behind a call": (
         atom("$gen_call"),
@@ -238,7 +238,7 @@ def test_limits_hold_for_what_is_received_in_place(most: int) -> None:
     b = pair_of(limits).b
     stream = start(120, head_of(6 * MIB), 1)
     stream += b"".join(go_on(number, PART) for number in range(119, 59, -1))
-    assert land(b, stream, most, lambda m, p: None) > 3 * MIB
+    assert land(b, stream, most, lambda m, p: None) > 2 * MIB
     b._parts._limits = Limits(term_bytes=4 * MIB + MIB // 2)
     stream = b"".join(go_on(number, PART) for number in range(59, 40, -1))
     with pytest.raises(FrameError, match="fragmented message of more than"):
