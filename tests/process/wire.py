@@ -12,6 +12,7 @@ from pynode.dist.local import LocalNode
 from pynode.dist.seam import Payload, Peer, Pressure
 from pynode.errors import PeerBusy
 from pynode.etf import decode_payload, encode_payload
+from pynode.etf.pieces import Encoded
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Recorder:
         self.full = False
 
     def submit(
-        self, node: Atom, sender: Pid, message: Control, payload: bytes | None = None
+        self, node: Atom, sender: Pid, message: Control, payload: Encoded | None = None
     ) -> Pressure:
         if self.full:
             raise PeerBusy(node.name, 1)
@@ -96,7 +97,7 @@ class End:
         self.scheduled = False
 
     def submit(
-        self, node: Atom, sender: Pid, message: Control, payload: bytes | None = None
+        self, node: Atom, sender: Pid, message: Control, payload: Encoded | None = None
     ) -> Pressure:
         self.request_connect(node)
         if self.connection is None or node != self.other.runtime.node_name:

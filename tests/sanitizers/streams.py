@@ -149,6 +149,33 @@ def stream(chance: random.Random, side: Side) -> list[bytes]:
             found.append(b"\0\0\0\0")
         if chance.random() < bad:
             found.append(frame(body[: chance.randrange(min(len(body), 90))]))
+    if chance.random() < 0.3:
+        at = chance.randrange(len(found) + 1)
+        found[at:at] = large(chance, encode_payload(good[0]), bad)
+    return found
+
+
+def large(chance: random.Random, control: bytes, bad: float) -> list[bytes]:
+    """Return a message that is received where its binary will lie, or one that is not so."""
+    size = chance.randrange(1 << 20, 3 << 20)
+    payload = bytearray(
+        encode_payload([atom.body, {b"k": bytes(size)}, bytes(chance.randrange(9))])
+    )
+    if chance.random() < 2 * bad:
+        changed = payload.index(b"m\0") + chance.randrange(1, 5) if chance.random() < 0.8 else 0
+        payload[changed] = chance.choice(b"\0\x10\x20h")
+    parts = [payload[at : at + 65536] for at in range(0, len(payload), 65536)]
+    if chance.random() < bad:
+        del parts[chance.randrange(len(parts)) :]
+    found: list[bytes] = []
+    for number, part in zip(range(len(parts), 0, -1), parts, strict=True):
+        if chance.random() < bad / 20:
+            number = chance.choice((0, 1, 7, 2**64 - 1))
+        head = bytes(7) + b"\3" + number.to_bytes(8, "big")
+        kind = b"\x83F" + head if found else b"\x83E" + head + HEADERS[0] + control
+        found.append(frame(kind + part))
+        if chance.random() < 0.02:
+            found.append(b"\0\0\0\0")
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pynode import etf
 from pynode.errors import DecodeError, EncodeError
+from pynode.etf.pieces import PIECE_BYTES
 from pynode.terms import (
     Atom,
     BitString,
@@ -30,6 +31,8 @@ from pynode.terms import (
 from tests.sanitizers.trouble import Finalizer
 
 NODE: Final = atom("n@h")
+#: A piece of its own.
+LARGE: Final = b"L" * PIECE_BYTES
 
 
 class Harm:
@@ -220,7 +223,7 @@ def value(chance: random.Random, kinds: dict[str, type], harm: Harm, depth: int)
         case _:
             if chance.random() < 0.02:
                 return chance.choice(("\ud800", object()))
-            leaves = (1, -1, 2**64, 1.5, None, True, b"b" * 300, "é", atom.a)
+            leaves = (1, -1, 2**64, 1.5, None, True, b"b" * 300, "é", atom.a, LARGE)
             return chance.choice((*leaves, ExportFun("m", "f", 2)))
 
 
@@ -235,6 +238,8 @@ def encoded(chance: random.Random) -> int:
         del loop
         with contextlib.suppress(EncodeError, DecodeError):
             etf.decode_payload(etf.encode_payload(given, records=records), 0)
+        with contextlib.suppress(EncodeError, DecodeError):
+            etf.decode_payload(bytes(etf.encode_pieces(given, records=records)), 0)
     return harm.made
 
 
