@@ -11,9 +11,8 @@ backs as they are written to, and no more of them than the peer may fill.
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.dist._choice import Place
 from pynode.dist.control import AnyAtom, Control
 

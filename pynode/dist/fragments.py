@@ -10,9 +10,8 @@ Distribution Messages"; ``erts_net_message`` in ``dist.c``.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
-from pynode._tuples import NamedTuple
 from pynode.config import Limits
 from pynode.dist.assembly import FRAGMENT_BYTES, Hole, InSequence
 from pynode.dist.control import AnyAtom, Control
