@@ -173,9 +173,7 @@ class Channel:
         count = len(data)
         started = perf_counter()
         for begin in range(0, count, PORTION_BYTES):
-            if self.into is not None:
-                self.into.release()
-                self.into = None
+            self.into = None
             self.receiver.data_received(data[begin : begin + PORTION_BYTES])
             if self.closed:
                 return
