@@ -13,9 +13,10 @@ from pynode.behaviours.trace import print_text, text_of
 from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import ERROR, OK
 from pynode.terms import Atom, copy_term, identical
+from pynode.terms.size import weight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pynode.behaviours.body import BehaviourBody
 
@@ -24,11 +25,38 @@ __all__ = ["Debug"]
 _DEFAULT_LOG: Final = 10
 #: Events that are kept at most, whatever a peer asks for.
 _LONGEST_LOG: Final = 100_000
+#: What they may weigh together, in bytes; above it the oldest go, but for the last one.
+LOG_BYTES: Final = 32 * 1024 * 1024
 _IN: Final = Atom("in")
 _OUT: Final = Atom("out")
 _GET: Final = Atom("get")
 _PRINT: Final = Atom("print")
 _DONE: Final = Atom("done")
+
+
+class _Log:
+    """The last events: so many at most, and no more than :data:`LOG_BYTES` of them."""
+
+    __slots__ = ("_events", "_weight", "maxlen")
+
+    def __init__(self, most: int, events: Iterable[Any] = ()) -> None:
+        self.maxlen = most
+        self._events: deque[tuple[Any, int]] = deque()
+        self._weight = 0
+        for event in events:
+            self.append(event)
+
+    def append(self, event: Any) -> None:
+        weighs = weight(event, LOG_BYTES)
+        self._events.append((event, weighs))
+        self._weight += weighs
+        while len(self._events) > self.maxlen or (
+            self._weight > LOG_BYTES and len(self._events) > 1
+        ):
+            self._weight -= self._events.popleft()[1]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([event for event, _ in self._events])
 
 
 class Debug:
@@ -42,7 +70,7 @@ class Debug:
 
     def __init__(self) -> None:
         self.trace = False
-        self.log: deque[Any] | None = None
+        self.log: _Log | None = None
         self.started: Any = None
         self.messages_in = 0
         self.messages_out = 0
@@ -129,7 +157,7 @@ class Debug:
 
     def _set_log(self, body: Any, flag: Any, resolve: Any) -> Any:
         if flag is True:
-            self.log = deque(self.log or (), maxlen=_DEFAULT_LOG)
+            self.log = _Log(_DEFAULT_LOG, self.log or ())
             return OK
         if flag is False:
             self.log = None
@@ -144,7 +172,7 @@ class Debug:
             return _UNKNOWN_DEBUG
         if type(flag[1]) is not int or flag[1] < 1:
             return _UNKNOWN_DEBUG
-        self.log = deque(self.log or (), maxlen=min(flag[1], _LONGEST_LOG))
+        self.log = _Log(min(flag[1], _LONGEST_LOG), self.log or ())
         return OK
 
     def _log_to_file(self, body: BehaviourBody, name: Any, resolve: Any) -> Any:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from pynode.behaviours import GenEventHandler, GenEventManager, GenServer, gen, start
+from pynode.behaviours import GenEventHandler, GenEventManager, GenServer, gen, start, sys
+from pynode.behaviours.debug import LOG_BYTES
 from pynode.dist import control as c
 from pynode.dist.seam import Peer
 from pynode.errors import CallExit, CallTimeout
 from pynode.process.runtime import Runtime
-from pynode.terms import ExportFun, ImproperList, Pid, Record, Reference, atom
+from pynode.terms import Atom, ExportFun, ImproperList, Pid, Record, Reference, atom
 from tests.process.wire import Recorder
 
 from .helpers import DEADLINE, Echo
@@ -169,3 +170,35 @@ async def test_a_caller_whose_address_cannot_be_printed(runtime: Runtime, addres
     for tag in (atom("$gen_call"), SYSTEM):
         runtime.send(runtime.main, pid, (tag, (address, 1), atom.get_state))
     assert await gen.call(runtime.main, pid, 1, DEADLINE) == 1
+
+
+class Deaf(GenServer):
+    def init(self) -> None:
+        pass
+
+    def handle_cast(self, request: Any) -> None:
+        pass
+
+
+async def test_a_log_is_bounded_by_weight(runtime: Runtime) -> None:
+    """Not by the number of its events alone: what a peer sends may be large."""
+    server = await start(runtime, Deaf)
+    main = runtime.main
+
+    async def logged() -> list[Any]:
+        events: Any = await sys.log(main, server, "get")
+        return [
+            event[1][1][0] for event in events if event[0] == Atom("in") and event[1][0] != SYSTEM
+        ]
+
+    await sys.log(main, server, 1000)
+    large = b"x" * (LOG_BYTES // 4)
+    for number in range(6):
+        gen.cast(main, server, (number, large))
+    assert await logged() == [3, 4, 5]
+    gen.cast(main, server, (6, large * 5))  # weighs too much by itself
+    assert await logged() == []
+    for number in range(3000):
+        gen.cast(main, server, (number,))
+    found = await logged()
+    assert found == list(range(2500, 3000))  # each is two events: in, and noreply
