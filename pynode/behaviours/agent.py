@@ -165,6 +165,8 @@ class AgentBody(ServerBody):
 
     __slots__ = ("lent",)
 
+    cure = "what takes long is computed by the caller, and the agent given the result"
+
     def __init__(self, cls: type[GenServer], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super().__init__(cls, args, kwargs)
         #: A fun as it stands in a message -> the callable.  Gone with the agent.

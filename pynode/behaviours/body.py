@@ -66,6 +66,9 @@ class BehaviourBody(QuickBody):
     MODULE: ClassVar[Atom]
     """The behaviour as ``sys:get_status`` names it."""
 
+    #: What is said of a callback that holds the loop.
+    cure: ClassVar[str] = "a server that computes for long says blocking=True"
+
     process: Process
 
     def __init__(self) -> None:

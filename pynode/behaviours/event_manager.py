@@ -56,6 +56,8 @@ class ManagerBody(BehaviourBody):
 
     __slots__ = ("dialect", "handlers", "install", "known")
 
+    cure = "what takes long is the work of a server that says blocking=True, told by the handler"
+
     MODULE = GEN_EVENT
 
     def __init__(

@@ -471,6 +471,8 @@ class SupervisorBody(ServerBody):
 
     __slots__ = ("arguments", "failed", "failures", "lent", "tag")
 
+    cure = "what takes long is the work of a child"
+
     def __init__(self, cls: type[GenServer], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super().__init__(cls, args, kwargs)
         self.arguments = (args, kwargs)

@@ -296,10 +296,18 @@ class Scheduler(_Core):
             raise error
 
     def _warn(self, process: Process, callback: Any, seconds: float) -> None:
-        _log.warning(
-            "%s in %r held the event loop for %.3f s; a server that computes for long says "
-            "blocking=True",
-            name_of(process, callback),
-            process,
-            seconds,
-        )
+        name = name_of(process, callback)
+        cure = _cure(process, name)
+        _log.warning("%s in %r held the event loop for %.3f s%s", name, process, seconds, cure)
+
+
+def _cure(process: Process, name: str) -> str:
+    """Return what its author can do about a callback that holds the loop."""
+    own = getattr(process.body, "cure", None)
+    if own is not None:
+        return f"; {own}"
+    if "/" in name:  # as only functions are called that other nodes run
+        return "; exposed as a plain function without blocking=False, it runs in a thread"
+    if process.body is None:
+        return "; what computes for long goes into a thread: await process.run_blocking(function)"
+    return ""

@@ -25,7 +25,7 @@ from pynode.process.calls import CallSlot
 from pynode.process.monitors import Monitor
 from pynode.process.record_limit import RecordLimit
 from pynode.process.spawn_options import LINKED, MONITORED, SpawnOptions, wanted
-from pynode.process.spawned import Spawned, Target, meant_by
+from pynode.process.spawned import Spawned, Target, asked_of, meant_by
 from pynode.process.task import Waiter
 from pynode.process.words import (
     BADOPT,
@@ -137,7 +137,7 @@ class Spawning:
             self._reply(runtime.main.pid, message, 0, SYSTEM_LIMIT)
             return
         target = meant_by(Target(module, function, runtime.inbound.term(payload)))
-        asked = _asked(target)
+        asked = asked_of(target)
         if asked not in (None, (module, function, arity)) and not runtime.inbound.allowed(
             peer, Action.SPAWN, asked
         ):
@@ -340,26 +340,6 @@ class Spawning:
         self._prepare(pending)
         self.attach(pending, process)
         return process.pid
-
-
-#: erpc's entry: where in its arguments the module that it is to call stands.
-_ENTRIES: Final = {
-    (Atom("erpc"), Atom("execute_call"), 4): 1,
-    (Atom("erpc"), Atom("execute_cast"), 3): 0,
-}
-
-
-def _asked(target: Target) -> tuple[Any, Any, int] | None:
-    """Return what policy is asked about, None where nothing is going to run.
-
-    Of a call of erpc, that is the function that it calls.
-    """
-    while target.reason is None:
-        at = _ENTRIES.get((target.module, target.function, target.arity))
-        if at is None:
-            return target.module, target.function, target.arity
-        target = meant_by(Target(*target.args[at:]))
-    return None
 
 
 def _body_of(target: Target, exposed: Exposed | None, parent: Pid) -> CoroutineFunction | Body:

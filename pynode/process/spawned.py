@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.process.resolver import Exposed
 
-__all__ = ["Spawned", "Target", "call_exposed", "meant_by", "name_of_mfa", "report_crash"]
+__all__ = [
+    "Spawned",
+    "Target",
+    "asked_of",
+    "call_exposed",
+    "meant_by",
+    "name_of_mfa",
+    "report_crash",
+]
 
 _log = logging.getLogger("pynode.process")
 
@@ -127,6 +135,26 @@ def _is_atom(value: Any) -> bool:
     return type(value) is Atom or value is None or type(value) is bool
 
 
+#: erpc's entry: where in its arguments the module that it is to call stands.
+_ENTRIES: Final = {
+    (Atom("erpc"), Atom("execute_call"), 4): 1,
+    (Atom("erpc"), Atom("execute_cast"), 3): 0,
+}
+
+
+def asked_of(target: Target) -> tuple[Any, Any, int] | None:
+    """Return what policy is asked about, None where nothing is going to run.
+
+    Of a call of erpc, that is the function that it calls.
+    """
+    while target.reason is None:
+        at = _ENTRIES.get((target.module, target.function, target.arity))
+        if at is None:
+            return target.module, target.function, target.arity
+        target = meant_by(Target(*target.args[at:]))
+    return None
+
+
 def name_of_mfa(module: Any, function: Any, arity: int) -> str:
     """Write ``M:F/A``, an Elixir module's as ``Hello.world/0``."""
     module, function = (_word(part) for part in (module, function))
@@ -150,7 +178,8 @@ class Spawned:
         self._target = target
         self._exposed = exposed
         #: What the records of crashes and of slow callbacks name.
-        self.__qualname__ = name_of_mfa(target.module, target.function, target.arity)
+        asked = asked_of(target) or (target.module, target.function, target.arity)
+        self.__qualname__ = name_of_mfa(*asked)
 
     def __call__(self, process: Process) -> Coroutine[Any, Any, None]:
         """Begin to run."""

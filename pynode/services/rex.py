@@ -12,10 +12,11 @@ Source: rpc.erl.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from pynode.errors import NameError_
 from pynode.policy import Action
+from pynode.process.spawned import name_of_mfa
 from pynode.process.words import DOWN
 from pynode.terms import Atom, Pid, Reference, atom
 
@@ -54,7 +55,9 @@ class Rex(Service):
             case (tag, (Pid(), _) as caller, (what, module, function, args, leader)) if (
                 tag == _GEN_CALL and what == atom.block_call
             ):
-                return self._block_call(caller, module, function, args, leader)
+                running: Any = self._block_call(caller, module, function, args, leader)
+                running.__qualname__ = _name(module, function, args)
+                return cast("Coroutine[Any, Any, object]", running)
         return super().message(process, message)
 
     async def _block_call(
@@ -82,6 +85,7 @@ class Rex(Service):
                 async def run(process: Process) -> None:
                     report(await self._evaluate(process, module, function, args), module, function)
 
+                run.__qualname__ = _name(module, function, args)
                 self._spawn(run, leader)
 
     def info(self, message: Any) -> None:
@@ -132,6 +136,7 @@ class Rex(Service):
                 self.runtime.demonitor(self.process, ref, flush=True)
                 answer(result)
 
+        run.__qualname__ = _name(module, function, args)
         process = self._spawn(run, leader)
         if process is None:
             answer((_BADRPC, (_EXIT, atom.system_limit)))
@@ -153,6 +158,11 @@ class Rex(Service):
 
     def _leader(self, leader: Any) -> Pid:
         return leader if isinstance(leader, Pid) else self.process.group_leader
+
+
+def _name(module: Any, function: Any, args: Any) -> str:
+    """Name what a request has run, for records."""
+    return name_of_mfa(module, function, len(args) if type(args) is list else 0)
 
 
 def _rpc_result(outcome: Outcome) -> Any:
