@@ -250,7 +250,9 @@ class SpawnWords:
 
         ``node.expose("hello", thing)`` makes the functions of ``thing`` those of the Erlang
         module ``hello``: of a Python module what its ``__all__`` names or what is defined in it,
-        of an object its methods, of a dict its values.  Names with a leading underscore are left
+        of an object its methods, of a dict its values: functions, or
+        ``{"fun": function, "arity": 1, "blocking": False, "text": True}`` of which all but the
+        function may be left out.  Names with a leading underscore are left
         out.  ``thing`` may be one function, too.  ``@node.expose("hello")`` does that as a
         decorator; ``node.expose(exports)`` takes an :class:`Exports`.  An Elixir module is
         ``elixir("Hello")``.  May be called before the node is started, and at any time; what had

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from pynode.process.names import as_atom
 from pynode.terms import Atom
@@ -175,26 +175,30 @@ class Resolver:
             TypeError: ``target`` is nothing of the kind, or ``name`` or ``arity`` is given for
                 more than one function.
             ValueError: as :meth:`expose`; nothing was exposed.
+
+        A mapping's values are functions, or mappings with ``fun`` and its options, see
+        :func:`functions_of`.
         """
         if inspect.isroutine(target) or (callable(target) and name is not None):
             self.expose(target, module=module, name=name, arity=arity, blocking=blocking, text=text)
             return
         if name is not None or arity is not None:
             raise TypeError(f"name and arity are for one function, and {target!r} is none")
-        found = functions_of(target)
+        found = [_entry(*item, blocking, text) for item in functions_of(target).items()]
         as_atom(module)
-        for each, function in found.items():
-            _arities(function)  # raises, before anything is exposed
-            as_atom(each)
-        for each, function in found.items():
-            self.expose(function, module=module, name=each, blocking=blocking, text=text)
+        for export in found:  # raises, before anything is exposed
+            export.arities()
+        self._expose_each(module, found)
 
     def add_exports(self, exports: Exports) -> None:
         """Expose what an :class:`Exports` has gathered."""
-        for export in exports.gathered:
+        self._expose_each(exports.module, exports.gathered)
+
+    def _expose_each(self, module: Atom | str, found: Iterable[_Export]) -> None:
+        for export in found:
             self.expose(
                 export.function,
-                module=exports.module,
+                module=module,
                 name=export.name,
                 arity=export.arity,
                 blocking=export.blocking,
@@ -210,6 +214,20 @@ class _Export(NamedTuple):
     arity: int | Iterable[int] | None
     blocking: bool | None
     text: bool
+
+    def arities(self) -> object:
+        """Return with how many arguments it is exposed.
+
+        Raises:
+            TypeError, ValueError: that cannot be told; which entry it is, is said.
+        """
+        try:
+            return _arities(self.function) if self.arity is None else _given_arities(self.arity)
+        except ValueError as error:
+            hint = ""
+            if self.arity is None and "by keyword" not in str(error):
+                hint = ": say how many arguments it has, {'fun': ..., 'arity': 1}"
+            raise ValueError(f"{self.name!r}: {error}{hint}") from None
 
 
 class Exports:
@@ -281,10 +299,47 @@ class Exports:
         return gather if function is None else gather(function)
 
 
-def functions_of(target: Any) -> dict[str | Atom, Callable[..., Any]]:
+#: What an entry of a mapping may say beside its function.
+_ENTRY_KEYS: Final = ("fun", "arity", "blocking", "text")
+
+
+def _entry(name: Any, value: Any, blocking: bool | None, text: bool) -> _Export:
+    """Read an entry of what is exposed: a function, or a mapping with one and its options.
+
+    Raises:
+        TypeError: it is neither, or has another key; or ``name`` is no name.
+    """
+    as_atom(name)
+    plain, slash, arity = str(name).rpartition("/")
+    if plain and slash and arity.isdecimal():
+        raise TypeError(
+            f"{name!r}: a name has no arity in it, the signature tells; or "
+            f"{{{plain!r}: {{'fun': ..., 'arity': {arity}}}}} does"
+        )
+    if not isinstance(value, Mapping):
+        return _Export(value, name, None, blocking, text)
+    keys = ", ".join(_ENTRY_KEYS)
+    for key in value:
+        if key not in _ENTRY_KEYS:
+            raise TypeError(f"{name!r}: an entry has the keys {keys}, and not {key!r}")
+    function = value.get("fun")
+    if not callable(function):
+        raise TypeError(f"{name!r}: 'fun' is {function!r}, which cannot be called")
+    return _Export(
+        function,
+        name,
+        value.get("arity"),
+        value.get("blocking", blocking),
+        value.get("text", text),
+    )
+
+
+def functions_of(target: Any) -> dict[str | Atom, Any]:
     """Return the functions that exposing ``target`` as a module exposes, by name.
 
-    Of a mapping all values, its keys being the names.  Of a Python module what its ``__all__``
+    Of a mapping all values, its keys being the names; a value is a function, or a mapping
+    ``{"fun": function, "arity": 1, "blocking": False, "text": True}``, of which all but the
+    function may be left out.  Of a Python module what its ``__all__``
     names, or else the functions defined in it, without those it imports.  Of an object the
     methods of its class.  Names with a leading underscore and classes are left out.
 
@@ -292,10 +347,13 @@ def functions_of(target: Any) -> dict[str | Atom, Callable[..., Any]]:
         TypeError: a class, or a mapping of something else; or nothing in it is a function.
     """
     if isinstance(target, Mapping):
-        found = dict(target)
+        found: dict[Any, Any] = dict(target)
         for name, function in found.items():
-            if not callable(function):
-                raise TypeError(f"{name!r} is {function!r}, which cannot be called")
+            if not callable(function) and not isinstance(function, Mapping):
+                raise TypeError(
+                    f"{name!r} is {function!r}: an entry is a function, or "
+                    "{'fun': function, 'arity': 1}"
+                )
     elif isinstance(target, ModuleType):
         found = _functions_of_module(target)
     elif isinstance(target, type):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 import types
 from typing import Any
 
@@ -79,6 +80,62 @@ def test_the_methods_of_an_object() -> None:
         assert entry is not None
         blocking[name] = entry.blocking
     assert blocking == {"world": True, "later": False, "fixed": True}
+
+
+def test_entries_of_a_dict() -> None:
+    resolver = Resolver()
+
+    async def later(*args: Any) -> None: ...
+
+    entries: dict[Any, Any] = {
+        "plain": lambda a: a,
+        "short": {"fun": lambda a, b=1: a},
+        "now": {"fun": time.time, "arity": 0, "blocking": False},
+        "later": {"fun": later, "arity": [1, 2], "text": True},
+    }
+    resolver.add("m", entries, blocking=True)
+    found = {(str(name), arity) for _, name, arity in resolver.exported()}
+    assert found == {
+        ("plain", 1),
+        ("short", 1),
+        ("short", 2),
+        ("now", 0),
+        ("later", 1),
+        ("later", 2),
+    }
+    options = {name: resolver.entry(M, Atom(name), arity) for name, arity in found}
+    assert [options[name].blocking for name in ("plain", "now", "later")] == [True, False, True]  # type: ignore[union-attr]
+    assert options["later"].text  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("entries", "error", "words"),
+    [
+        ({"now": time.time}, ValueError, "'now': .*say how many arguments it has"),
+        ({"now": {"fun": time.time}}, ValueError, "'now': .*say how many arguments it has"),
+        ({"f": 5}, TypeError, "'f' is 5: an entry is a function, or {'fun'"),
+        ({"f": (len, 1)}, TypeError, "an entry is a function, or {'fun'"),
+        ({"f": {"fun": 5}}, TypeError, "'f': 'fun' is 5"),
+        ({"f": {}}, TypeError, "'f': 'fun' is None"),
+        (
+            {"f": {"fun": len, "arty": 1}},
+            TypeError,
+            "'f': .* fun, arity, blocking, text, and not 'arty'",
+        ),
+        ({"f": {"fun": len, "arity": "1"}}, TypeError, "arity is an int or several"),
+        ({"f": {"fun": len, "arity": 300}}, ValueError, "'f': .*255"),
+        ({"f": lambda *, key: key}, ValueError, "'f': .*demands key by keyword"),
+        ({"f/1": len}, TypeError, "a name has no arity in it"),
+        ({("f", 1): len}, TypeError, "a name is an atom or a str"),
+        ({}, TypeError, "no function to expose"),
+    ],
+)
+def test_entries_that_are_none(entries: Any, error: type[Exception], words: str) -> None:
+    resolver = Resolver()
+    good = {"good": lambda: 1} if entries else {}
+    with pytest.raises(error, match=words):
+        resolver.add("m", good | entries)
+    assert resolver.exported() == []
 
 
 def test_the_functions_of_a_module() -> None:
