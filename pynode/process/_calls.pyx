@@ -279,6 +279,9 @@ cdef class CallSlot:
         if self._there.pop(ref, None) is None:
             return 0
         if not self._quick._demonitor(process, self.target, <Reference>ref):
+            remote = self._quick._nodes.get(self.node)
+            if remote is None or remote.monitors is not self._there:
+                return 0  # the connection is lost, and is not made again for this
             target = self.target
             what = target if type(target) is Pid else target[0]
             self._quick._router.force(process.pid, self.node, Demonitor(process.pid, what, ref))

@@ -116,8 +116,9 @@ class Links:
                     runtime.deaths.exit_signal(other, process.pid, reason, by_link=True)
                 continue
             node = runtime.nodes.find(pid.node)
-            if node is not None:
-                node.links.discard((process, pid))
+            if node is None or (process, pid) not in node.links:
+                continue  # its connection is lost, and nobody connects again to send an exit
+            node.links.discard((process, pid))
             if state == ACTIVE:
                 message = c.Exit(process.pid, pid, c.IN_PAYLOAD)
                 runtime.router.force(process.pid, pid.node, message, reason)

@@ -207,8 +207,11 @@ class Monitors:
         watchers, process.watchers = process.watchers, None
         for watcher in (watchers or {}).values():
             if type(watcher) is RemoteWatcher:
-                watcher.remote.watchers.pop(watcher.ref, None)
-                self._report(process.pid, watcher.object, watcher.from_, watcher.ref, reason)
+                remote = watcher.remote
+                remote.watchers.pop(watcher.ref, None)
+                # Once its connection is lost, nobody connects again to send a DOWN.
+                if remote is self._runtime.nodes.find(remote.name):
+                    self._report(process.pid, watcher.object, watcher.from_, watcher.ref, reason)
             else:
                 self._fire(watcher, reason)  # type: ignore[arg-type]
         monitors, process.monitors = process.monitors, None

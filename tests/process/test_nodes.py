@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from pynode.behaviours import gen
+from pynode.dist import control as c
 from pynode.dist.flags import OUR_FLAGS
 from pynode.dist.seam import Peer
 from pynode.process import Process, Runtime
-from pynode.terms import Atom, Pid, atom
-from tests.process.test_inbound import FAR, PEER, THERE, messages
+from pynode.terms import Atom, Pid, Reference, atom
+from pynode.testing import eventually
+from tests.process.test_inbound import FAR, PEER, REF, THERE, messages
 from tests.process.wire import Recorder
 
 SECRET = Peer(Atom("secret@host"), 9, OUR_FLAGS, hidden=True)
@@ -109,6 +112,71 @@ async def test_exits_then_downs_then_nodedowns(runtime: Runtime, out: Recorder) 
     assert runtime.nodes.find(FAR) is None
     runtime.peer_down(FAR, PEER, atom.because)
     assert messages(process) == []
+
+
+async def test_who_ends_with_a_connection_causes_no_other(runtime: Runtime, out: Recorder) -> None:
+    """What it owed to the node that is lost is not sent: sending would connect again."""
+    runtime.peer_up(PEER)
+    process = runtime.spawn(None)
+    for number in (5, 6, 7):
+        runtime.link(process, Pid(FAR, number, 0, 9))
+    runtime.unlink(process, Pid(FAR, 7, 0, 9))
+    runtime.monitor(process, THERE)
+    slot = runtime.open_call(process, THERE)
+    runtime.control(PEER, c.Monitor(THERE, process.pid, REF), None)
+    assert len(out.take()) == 6
+    runtime.peer_down(FAR, PEER, atom.because)
+    assert not process.alive
+    assert slot.done
+    assert out.take() == []
+    # Nor where somebody has begun to connect again by then.
+    runtime.peer_up(PEER)
+    first, second = (runtime.spawn(None) for _ in range(2))
+    for process in (first, second):
+        runtime.link(process, THERE)
+        runtime.control(PEER, c.Monitor(THERE, process.pid, _their_ref(process)), None)
+        process.extra.on_death["again"] = lambda _: runtime.send(runtime.main, THERE, atom.again)
+    for process in (first, second):
+        runtime.link(process, Pid(FAR, 6, 0, 9))
+    out.take()
+    runtime.peer_down(FAR, PEER, atom.because)
+    assert not first.alive
+    assert not second.alive
+    again = c.SendSender(runtime.main.pid, THERE)
+    assert out.take() == [(again, atom.again)] * 2
+
+
+async def test_nodes_that_part_stay_apart(py_node: Any) -> None:
+    """With links, monitors and calls between them, in both directions."""
+
+    async def waits(process: Process) -> None:
+        async for _ in process:
+            pass
+
+    async def calls(process: Process, to: Pid) -> None:
+        await gen.call(process, to, atom.question, timeout=None)
+
+    async with py_node() as one, py_node() as two:
+        await one.connect(two.name)
+        there = [two.runtime.spawn(waits) for _ in range(3)]
+        here = one.runtime.spawn(calls, there[0].pid)
+        for other in there:
+            one.runtime.link(here, other.pid)
+            two.runtime.monitor(other, here.pid)
+        await eventually(lambda: len(here.watchers or ()) == 3 and here.rare and here.rare.calls)
+        await eventually(lambda: len(there[0].watchers or ()) == 1)
+        assert one.disconnect(two.name)
+        assert not here.alive
+        assert not one.net.is_connecting(two.name)
+        await eventually(lambda: not any(process.alive for process in there))
+        await eventually(lambda: not two.nodes())
+        assert not two.net.is_connecting(one.name)
+        assert not one.nodes()
+
+
+def _their_ref(process: Process) -> Reference:
+    """Return a reference of the other node, another one for each process."""
+    return Reference(FAR, 9, (process.pid.id, 2, 3))
 
 
 async def test_a_failed_attempt_is_no_nodedown_for_those_who_watch_all(
