@@ -189,6 +189,7 @@ cdef class SchedulerCore:
     cdef double _run_process(self, ProcessCore process, double now) except -1
     cdef double _go_on(self, ProcessCore process, double now) except -1
     cdef double _messages(self, ProcessCore process, double now) except -1
+    cdef double _timed(self, ProcessCore process, object callback, double then) except -1
     cdef double _call(self, ProcessCore process, object callback, tuple args, double now) except -1
     cdef double _begin_task(
         self, ProcessCore process, object coro, object callback, double now

@@ -1,5 +1,10 @@
 # The run queue, and a turn of a process: its callback, its messages, a step of its coroutine.
 
+cdef enum:
+    # So many quick messages go by between two looks at the clock, at most.
+    UNTIMED = 8
+
+
 cdef class SchedulerCore:
     """The run queue of one runtime."""
 
@@ -211,51 +216,74 @@ cdef class SchedulerCore:
         return self._messages(process, now)
 
     cdef double _messages(self, ProcessCore process, double now) except -1:
-        """Give the body its messages, one after the other."""
+        """Give the body its messages, one after the other.
+
+        While they are quick the clock is read behind every few of them.
+        """
         cdef Py_ssize_t left = _BATCH
+        cdef Py_ssize_t untimed = 0
+        cdef long long then = moment()
+        cdef long long since
         cdef Mailbox mailbox
-        cdef double then
         cdef PyObject* result
+        cdef PyObject* given[3]
+        cdef bint more = True
         call = process.body.message
         context = process._context
         message = None
         while left > 0:
             if process._coro is not None or not process._alive or _held(process):
-                return now
+                more = False
+                break
             mailbox = process.mailbox
             if mailbox is None:
-                return now
+                more = False
+                break
             if mailbox.all() == 0:
                 if process.receivers is None:
                     process.mailbox = None  # an idle process is as small as can be
-                return now
+                more = False
+                break
             message = mailbox.take_first(process)
             self._left()
-            then = now
             if enter_context(context) < 0:  # a thread of the program's is in it
                 self._raised(process, _caught(), call)
                 return monotonic()
-            result = PyObject_CallFunctionObjArgs(
-                call, <PyObject*>process, <PyObject*>message, NULL
-            )
+            given[1] = <PyObject*>process
+            given[2] = <PyObject*>message
+            result = PyObject_Vectorcall(call, given + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
+            untimed += 1
             if result == NULL:
                 error = _caught()
                 PyContext_Exit(context)
                 self._raised(process, error, call)
                 now = monotonic()
+                untimed = 0
             else:
                 value = <object>result
                 Py_DECREF(value)
                 PyContext_Exit(context)
-                now = monotonic()
-                if now - then > self.slow:
-                    self._slowly(process, call, now - then)
-                if value is not None:
-                    now = self._begin_task(process, value, call, now)
+                since = moment()
+                if since != then or untimed == UNTIMED or value is not None:
+                    then = since
+                    untimed = 0
+                    now = self._timed(process, call, now)
+                    if value is not None:
+                        now = self._begin_task(process, value, call, now)
             if now > self.deadline:
                 break
             left -= 1
-        self.make_ready(process)
+        if untimed:
+            now = self._timed(process, call, now)
+        if more:
+            self.make_ready(process)
+        return now
+
+    cdef double _timed(self, ProcessCore process, object callback, double then) except -1:
+        """Return the time, and warn of a callback that has taken long."""
+        cdef double now = monotonic()
+        if now - then > self.slow:
+            self._slowly(process, callback, now - then)
         return now
 
     cdef double _call(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -577,6 +578,47 @@ async def test_a_slow_callback_is_named(runtime: Runtime, caplog: pytest.LogCapt
     assert any("Recording.message" in text and repr(process.pid) in text for text in texts)
     assert any("waiting" in text for text in texts)
     assert all(record.levelno == logging.WARNING for record in caplog.records)
+
+
+class Pausing:
+    """A body that holds the loop for 10 ms at messages that are true."""
+
+    def __init__(self, seen: list[Any]) -> None:
+        self.seen = seen
+
+    def start(self, process: Process) -> None:
+        pass
+
+    def message(self, process: Process, message: Any) -> None:
+        self.seen.append(message)
+        if message is True:
+            time.sleep(0.01)
+
+    def terminated(self, process: Process, reason: Any) -> None:
+        pass
+
+
+async def test_a_slow_message_among_quick_ones_is_named(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime.scheduler.slow = 0.009
+    seen: list[Any] = []
+    process = runtime.spawn(Pausing(seen))
+    for number in range(30):
+        runtime.send(runtime.main, process.pid, number == 13)
+    await until(lambda: len(seen) == 30)
+    assert any("Pausing.message" in record.getMessage() for record in caplog.records)
+
+
+async def test_slow_messages_behind_quick_ones_use_the_turn_up(runtime: Runtime) -> None:
+    """The next process has its turn after few of them, however quick those before were."""
+    seen: list[Any] = []
+    slow, other = runtime.spawn(Pausing(seen)), runtime.spawn(Pausing(seen))
+    for number in range(40):
+        runtime.send(runtime.main, slow.pid, number >= 20)
+    runtime.send(runtime.main, other.pid, atom.other)
+    await until(lambda: len(seen) == 41)
+    assert seen.index(atom.other) <= 22
 
 
 async def test_nothing_is_said_of_a_quick_callback(
