@@ -72,9 +72,9 @@ class SpawnWords:
         """
         spawn_function = processes.spawn_function
         if not options and spawn_function is not None:
-            process = spawn_function(self.runtime, where, args)
-            if process is not None:
-                return process.pid
+            pid = spawn_function(self.runtime, where, args)
+            if pid is not None:
+                return pid
         if elsewhere.is_node(where):
             return self._spawn_there(where, args, options)
         return self.runtime.spawn(where, *args, **options).pid

@@ -33,7 +33,7 @@ from pynode.process.words import ALIAS, DOWN, NOCONNECTION, NOPROC, TIMEOUT
 from pynode.process.timeouts import check_timeout
 from pynode.terms import to_text
 
-__all__ = ["CallSlot", "OutboundMessages", "Waiting", "speak"]
+__all__ = ["CallSlot", "OutboundMessages", "Waiting", "send", "sender"]
 
 cdef unsigned long long _ALIAS = int(Flag.ALIAS)
 cdef unsigned long long _ALTACT_SIG = int(Flag.ALTACT_SIG)
@@ -807,7 +807,23 @@ cdef ProcessCore _running():
     return process if isinstance(process, ProcessCore) else None
 
 
-def speak(dest, term):
+cdef object _send_slowly = None
+
+
+def sender(send_slowly):
+    """Return the function to send as the current process; what it leaves goes to the other."""
+    global _send_slowly
+    _send_slowly = send_slowly
+    return send
+
+
+def send(dest, message, *, priority=False):
+    """Send ``message`` to a pid, a name, ``(name, node)`` or an alias."""
+    if priority is not False or not speak(dest, message):
+        _send_slowly(dest, message, priority=priority)
+
+
+cdef bint speak(dest, term) except -1:
     """Send as the current process, to its node or another; False: it has to go the long way."""
     cdef ProcessCore process = _running()
     if process is None:

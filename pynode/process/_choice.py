@@ -16,19 +16,19 @@ __all__ = [
     "OutboundMessages",
     "TimerHeap",
     "decode_view",
-    "speak",
+    "sender",
 ]
 
 CallSlot: Any = None
 InboundMessages: Any = None
 OutboundMessages: Any = None
 TimerHeap: Any = None
-speak: Any = None
+sender: Any = None
 decode_view: Any = None
 
 if not TYPE_CHECKING and IMPLEMENTATION == "compiled":
     try:
-        from pynode.process._calls import CallSlot, OutboundMessages, speak
+        from pynode.process._calls import CallSlot, OutboundMessages, sender
         from pynode.process._compiled import InboundMessages, decode_view
         from pynode.process._timers import TimerHeap
     except ImportError:  # a checkout whose codec alone was built

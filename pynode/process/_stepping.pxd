@@ -45,17 +45,17 @@ cdef class Receiver(Waiter):
 
 
 cdef class Waiting:
-    cdef int _state
-    cdef bint _text
-    cdef bint _woken
+    # In one line of a processor's cache, as there is one for each process that waits.
+    cdef unsigned char _state
+    cdef unsigned char _text
+    cdef unsigned char _woken
+    cdef public uint32_t seen
     # The process while this waits in it; it clears this before it goes.
     cdef void* _in
     # The process before that.
     cdef ProcessCore _process
-    # The message itself, once it is found.
+    # The message itself, once it is found; the coroutine that receives instead.
     cdef object _match
-    cdef object _other
-    cdef public Py_ssize_t seen
 
     cdef int woken(self) except -1
     cdef int advance(self, object value, void** result) except -1
@@ -122,6 +122,8 @@ cdef class ProcessCore:
     cdef unsigned char _turned
     cdef unsigned char _trap_exit
     cdef unsigned char _text
+    # Its number in the queue, while it waits for a turn.
+    cdef uint32_t _place
     cdef object _coro
     # The receive that its own coroutine waits in.
     cdef Waiting _receive
@@ -145,6 +147,7 @@ cdef class Table:
 
     cdef Py_ssize_t _place(self, uint32_t number) noexcept
     cdef ProcessCore find(self, uint32_t number)
+    cdef bint has(self, uint32_t number) noexcept
     cdef int put(self, uint32_t number, ProcessCore process) except -1
     cdef int _resize(self, Py_ssize_t size) except -1
     cdef ProcessCore take(self, uint32_t number)
@@ -155,8 +158,11 @@ cdef class SchedulerCore:
     cdef readonly object _runtime
     cdef Table table
     cdef unsigned long thread
-    cdef list _ready
-    cdef Py_ssize_t _next
+    # Who has a turn to come: borrowed, each at its number, as they take themselves out.
+    cdef void** _turns
+    cdef uint32_t _room
+    cdef uint32_t _next
+    cdef uint32_t _end
     cdef readonly object _woken
     cdef object _call_soon
     cdef TaskCore _spare
@@ -169,6 +175,9 @@ cdef class SchedulerCore:
     cdef object _shared
     cdef object _source
     cdef void* _spawner
+    # The context lent last in this run, and what it is a copy of.
+    cdef object _lent
+    cdef object _lent_for
     cdef public bint batching
     cdef bint _armed
     cdef public bint running
@@ -183,10 +192,13 @@ cdef class SchedulerCore:
     cdef int _enter_as(self, TaskCore task) except -1
     cdef int _left(self) except -1
     cdef int make_ready(self, ProcessCore process) except -1
+    cdef int _resize(self, uint32_t room) except -1
     cdef int _arm(self) except -1
     cdef int c_run(self) except -1
     cdef double _step_tasks(self) except -1
     cdef double _run_process(self, ProcessCore process, double now) except -1
+    cdef double _lend(self, ProcessCore process, double now) except -1
+    cdef double _begin(self, ProcessCore process, double now) except -1
     cdef double _go_on(self, ProcessCore process, double now) except -1
     cdef double _messages(self, ProcessCore process, double now) except -1
     cdef double _timed(self, ProcessCore process, object callback, double then) except -1

@@ -45,6 +45,7 @@ __all__ = [
     "ProcessCore",
     "Receive",
     "Receiver",
+    "RuntimeCore",
     "SchedulerCore",
     "Table",
     "TaskCore",

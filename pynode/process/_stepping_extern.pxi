@@ -68,6 +68,38 @@ cdef extern from *:
         return 1;
     }
 
+    /* The one thing that a context refers to while nobody is in it, its variables; NULL: it is
+       made otherwise. */
+    static PyObject *pynode_variables(PyObject *context) {
+        pynode_referents found = {0};
+        traverseproc traverse = Py_TYPE(context)->tp_traverse;
+        if (traverse == NULL)
+            return NULL;
+        traverse(context, pynode_visit, &found);
+        return found.count == 1 ? found.seen[0] : NULL;
+    }
+
+    /* What a weak reference refers to, if it is there. */
+    static PyObject *pynode_referent(PyObject *reference) {
+        PyObject *found = NULL;
+    #if PY_VERSION_HEX >= 0x030D0000
+        if (PyWeakref_GetRef(reference, &found) < 0)
+            PyErr_Clear();
+    #else
+        found = PyWeakref_GetObject(reference);
+        if (found == Py_None)
+            found = NULL;
+        Py_XINCREF(found);
+    #endif
+        return found;
+    }
+
+    static int pynode_is_coroutine_function(PyObject *object) {
+        if (!PyFunction_Check(object))
+            return 0;
+        return (((PyCodeObject *)PyFunction_GET_CODE(object))->co_flags & CO_COROUTINE) != 0;
+    }
+
     static int pynode_has_weakrefs(PyObject *object) {
         Py_ssize_t offset = Py_TYPE(object)->tp_weaklistoffset;
         return offset <= 0 || *(PyObject **)((char *)object + offset) != NULL;
@@ -97,6 +129,9 @@ cdef extern from *:
     void lend_slots "pynode_lend_slots"(PyTypeObject*, PyTypeObject*) noexcept
     PyObject* raised "pynode_raised"() noexcept
     bint same_variables "pynode_same_variables"(object, object) noexcept
+    PyObject* variables "pynode_variables"(object) noexcept
+    bint is_coroutine_function "pynode_is_coroutine_function"(object) noexcept
+    PyObject* referent "pynode_referent"(object) noexcept
     bint has_weakrefs "pynode_has_weakrefs"(object) noexcept
     void set_send "pynode_set_send"(PyTypeObject*, void*) noexcept
 
@@ -121,5 +156,10 @@ cdef extern from "Python.h":
     int PyErr_WarnEx(object, const char*, Py_ssize_t) noexcept
     void PyErr_WriteUnraisable(object) noexcept
     void PyErr_Clear() noexcept
+    void PyObject_GC_UnTrack(void*) noexcept
+    void PyObject_GC_Track(void*) noexcept
+    bint PyObject_GC_IsTracked(object) noexcept
+    bint is_tracked "PyObject_GC_IsTracked"(PyObject*) noexcept
+    Py_ssize_t references "Py_REFCNT"(PyObject*) noexcept
     Py_ssize_t Py_REFCNT(object) noexcept
     unsigned long PyThread_get_thread_ident() noexcept

@@ -14,6 +14,12 @@ cdef enum:
     YIELDED = 1
 
 
+cdef int _unawaited() except -1:
+    if PyErr_WarnEx(RuntimeWarning, "coroutine 'Process.receive' was never awaited", 1) < 0:
+        PyErr_WriteUnraisable(None)
+    return 0
+
+
 @cython.freelist(64)
 cdef class Receive:
     """What ``process.receive()`` returns; to be awaited once, as a coroutine.
@@ -33,8 +39,7 @@ cdef class Receive:
 
     def __dealloc__(self):
         if not self._used and self._process is not None:
-            if PyErr_WarnEx(RuntimeWarning, "coroutine 'Process.receive' was never awaited", 1) < 0:
-                PyErr_WriteUnraisable(None)
+            _unawaited()
 
     def __await__(self):
         begun = self._begin()
@@ -109,6 +114,10 @@ cdef class Waiting:
     another way after all, is a moment.
     """
 
+    def __dealloc__(self):
+        if self._state == NEW and self._process is not None:
+            _unawaited()
+
     def __await__(self):
         return self
 
@@ -131,7 +140,7 @@ cdef class Waiting:
     def throw(self, kind, value=None, trace=None):
         """As a coroutine has it."""
         if self._state == OTHERWISE:
-            return self._other.throw(kind if value is None else value)
+            return self._match.throw(kind if value is None else value)
         if self._state == DONE:
             raise RuntimeError("cannot reuse already awaited coroutine")
         self._leave()
@@ -143,7 +152,7 @@ cdef class Waiting:
     def close(self):
         """As a coroutine has it."""
         if self._state == OTHERWISE:
-            self._other.close()
+            self._match.close()
         self._leave()
 
     def wake(self):
@@ -170,7 +179,7 @@ cdef class Waiting:
         if self._state == FOUND:
             return self._done(self._match, result)
         if self._state == OTHERWISE:
-            what = PyIter_Send(self._other, value, <PyObject**>result)
+            what = PyIter_Send(self._match, value, <PyObject**>result)
             if what != YIELDED:
                 self._leave()
             return what
@@ -212,7 +221,7 @@ cdef class Waiting:
         return self._other_way(process._receive_waiting(self._match, None, self._text), result)
 
     cdef int _other_way(self, object coroutine, void** result) except -1:
-        self._other = coroutine
+        self._match = coroutine
         self._state = OTHERWISE
         return self.advance(None, result)
 
@@ -271,7 +280,6 @@ cdef class Waiting:
         self._state = DONE
         self._process = None
         self._match = None
-        self._other = None
         if self._in != NULL:
             process = <ProcessCore>self._in
             self._in = NULL

@@ -3,18 +3,26 @@
 cdef enum:
     # So many quick messages go by between two looks at the clock, at most.
     UNTIMED = 8
+    # Of the queue when there is little to do; a power of two.
+    _ROOM = 64
+    # Turns of a process in a context that is lent.
+    _TURNS = 8
 
 
 cdef class SchedulerCore:
     """The run queue of one runtime."""
+
+    def __cinit__(self):
+        self._resize(_ROOM)
+
+    def __dealloc__(self):
+        free(self._turns)
 
     def __init__(self, runtime):
         self._runtime = runtime
         self.loop = runtime.loop
         self.table = runtime._table
         self.thread = runtime.thread_id
-        self._ready = []
-        self._next = 0
         self._woken = deque()
         self._call_soon = runtime.loop.call_soon
         self._shared = self._source = None
@@ -29,7 +37,12 @@ cdef class SchedulerCore:
 
     @property
     def _queue(self):
-        return self._ready[self._next :]
+        cdef uint32_t turn
+        found = []
+        for turn in range(self._end - self._next):
+            if self._turns[(self._next + turn) & (self._room - 1)] != NULL:
+                found.append(_track(<ProcessCore>self._turns[(self._next + turn) & (self._room - 1)]))
+        return found
 
     def ready(self, ProcessCore process not None):
         """Give ``process`` a turn.  Idempotent while it waits for it."""
@@ -67,10 +80,30 @@ cdef class SchedulerCore:
     cdef int make_ready(self, ProcessCore process) except -1:
         if process._ready:
             return 0
+        if self._end - self._next == self._room:
+            self._resize(2 * self._room)
+        process._place = self._end
         process._ready = True
-        self._ready.append(process)
+        self._turns[self._end & (self._room - 1)] = <void*>process
+        self._end += 1
         if not self._armed and not self.running and not self.batching:
             self._arm()
+        return 0
+
+    cdef int _resize(self, uint32_t room) except -1:
+        cdef uint32_t turn
+        cdef void** turns = NULL
+        if room:
+            turns = <void**>malloc(room * sizeof(void*))
+        if turns == NULL:
+            raise MemoryError
+        turn = self._next
+        while turn != self._end:
+            turns[turn & (room - 1)] = self._turns[turn & (self._room - 1)]
+            turn += 1
+        free(self._turns)
+        self._turns = turns
+        self._room = room
         return 0
 
     def wake(self, future):
@@ -97,13 +130,13 @@ cdef class SchedulerCore:
     def drain(self):
         """End a batch: run a turn now, if no asyncio task is in the middle of a step."""
         self.batching = False
-        if self._next < len(self._ready) or self._woken:
+        if self._next != self._end or self._woken:
             if not self.running and _current_task(self.loop) is None:
                 self.c_run()
                 return
             while self._woken:
                 self.wake(self._woken.popleft())
-            if self._next < len(self._ready) and not self.running and not self._armed:
+            if self._next != self._end and not self.running and not self._armed:
                 self._arm()
 
     def run(self):
@@ -113,7 +146,7 @@ cdef class SchedulerCore:
     cdef int c_run(self) except -1:
         cdef double now, then, deadline
         cdef ProcessCore process
-        cdef list queue = self._ready
+        cdef void* found
         if self.running:
             return 0
         self.running = True
@@ -122,16 +155,12 @@ cdef class SchedulerCore:
         try:
             if self._woken:
                 now = self._step_tasks()
-            while self._next < len(queue):
-                process = <ProcessCore>queue[self._next]
-                queue[self._next] = None
+            while self._next != self._end:
+                found = self._turns[self._next & (self._room - 1)]
                 self._next += 1
-                if self._next == len(queue):
-                    queue.clear()
-                    self._next = 0
-                elif self._next >= 1024 and 2 * self._next > len(queue):
-                    del queue[: self._next]
-                    self._next = 0
+                if found == NULL:
+                    continue
+                process = <ProcessCore>found
                 process._ready = False
                 self.current = process
                 then = now
@@ -148,13 +177,17 @@ cdef class SchedulerCore:
             self.current = None
             self.running = False
             self._left()  # first: asyncio runs no task while it takes another for the current one
+            self._lent = self._lent_for = None
             if self._woken:
                 for future in self._woken:
                     if not future.done():
                         future.set_result(None)
                 self._woken.clear()
-            if self._next < len(queue) and not self._armed:
-                self._arm()
+            if self._next != self._end:
+                if not self._armed:
+                    self._arm()
+            elif self._room > 16 * _ROOM:
+                self._resize(_ROOM)
         return 0
 
     cdef double _step_tasks(self) except -1:
@@ -175,22 +208,49 @@ cdef class SchedulerCore:
             return now
         if process._owned:
             return self._go_on(process, now)
-        if process._turned:
-            _own(process)
-            return self._go_on(process, now)
-        # In its first turn a process has but a loan of a context, if it changes nothing in it.
+        return self._lend(process, now)
+
+    cdef double _lend(self, ProcessCore process, double now) except -1:
+        """Give ``process`` its turn in a context that is its own only if it changes something.
+
+        It is the one of the process before it, if they share what they had from who made them.
+        A process that has turn after turn is better off with its own.
+        """
+        cdef PyObject* before
         shared = process._context
-        _own(process)
-        before = PyContext_Copy(process._context)
+        context = self._lent
+        self._lent = None
+        if context is None or self._lent_for is not shared or process._turned >= _TURNS:
+            if process._turned:
+                _own(process)
+                return self._go_on(process, now)
+            context = PyContext_Copy(shared)
+        PyContext_Enter(context)
+        try:
+            PyContextVar_Set(_CURRENT, process)
+        finally:
+            PyContext_Exit(context)
+        before = variables(context)
+        kept = None if before == NULL else <object>before
+        process._context = context
+        process._owned = True
         process._kept = False
         try:
             now = self._go_on(process, now)
         finally:
-            process._turned = True
-            context = process._context
-            if not process._kept and Py_REFCNT(context) == 2 and same_variables(context, before):
+            process._turned += 1
+            if (
+                before != NULL
+                and not process._kept
+                and process._context is context
+                and Py_REFCNT(context) == 2
+                and variables(context) == before
+            ):
                 process._context = shared
                 process._owned = False
+                if process._alive:
+                    self._lent = context
+                    self._lent_for = shared
         return now
 
     cdef double _go_on(self, ProcessCore process, double now) except -1:
@@ -199,21 +259,39 @@ cdef class SchedulerCore:
             if process._coro is not None or not process._alive:
                 return now
         if process._begins:
-            process._begins = False
-            begin = process._match
-            process._match = None
-            if type(begin) is tuple:
-                begin, args = <tuple>begin
-                args = (process, *args)
-            else:
-                args = (process,)
-            now = self._call(process, begin, args, now)
-            if process.body is None and process._coro is None:
-                self._left()
-                self._runtime.deaths.end(process, NORMAL)
+            now = self._begin(process, now)
         if process.body is None:
             return now
         return self._messages(process, now)
+
+    cdef double _begin(self, ProcessCore process, double now) except -1:
+        """Call what the process begins with."""
+        cdef tuple args = ()
+        cdef PyObject* result
+        process._begins = False
+        _track(process)
+        begin = process._match
+        process._match = None
+        if type(begin) is tuple:
+            begin, args = <tuple>begin
+        if is_coroutine_function(begin):  # nothing of it runs yet
+            if args:
+                result = PyObject_Call(begin, (process, *args), NULL)
+            else:
+                result = PyObject_CallOneArg(begin, process)
+            if result == NULL:
+                error = _caught()
+                self._left()
+                self._raised(process, error, begin)
+                return monotonic()
+            coro = <object>result
+            Py_DECREF(coro)
+            now = self._begin_task(process, coro, begin, now)
+        else:
+            now = self._call(process, begin, (process, *args), now)
+        if process.body is None and process._coro is None:
+            self._runtime.deaths.end(process, NORMAL)
+        return now
 
     cdef double _messages(self, ProcessCore process, double now) except -1:
         """Give the body its messages, one after the other.
@@ -452,9 +530,13 @@ cdef class SchedulerCore:
         cdef PyObject* found = NULL
         context = PyContext_CopyCurrent()
         if self._shared is not None:
-            last = self._shared()
-            if last is not None and same_variables(self._source, context):
-                return last
+            found = referent(self._shared)
+            if found != NULL:
+                last = <object>found
+                Py_DECREF(last)
+                if same_variables(self._source, context):
+                    return last
+            found = NULL
         base = context
         PyContextVar_Get(_CURRENT, NULL, &found)
         self._spawner = <void*>found

@@ -34,7 +34,7 @@ cdef ProcessCore find_process(SchedulerCore scheduler, object pid):
     process = scheduler.table.find((<Pid>pid).number)
     if process is None:
         return None
-    return process if process.pid is pid or process.pid == pid else None
+    return _track(process) if process.pid is pid or process.pid == pid else None
 
 
 def put(runtime, ProcessCore process not None, message):

@@ -35,6 +35,9 @@ cdef class Table:
         cdef Py_ssize_t place = self._place(number)
         return <ProcessCore>self._places[place] if number and self._keys[place] else None
 
+    cdef bint has(self, uint32_t number) noexcept:
+        return number != 0 and self._keys[self._place(number)] != 0
+
     cdef int put(self, uint32_t number, ProcessCore process) except -1:
         cdef Py_ssize_t place
         if number == 0:
@@ -101,17 +104,19 @@ cdef class Table:
 
     def get(self, number):
         """Return the process with this number, or None."""
-        return self.find(number) if 0 < number <= 0xFFFFFFFF else None
+        cdef ProcessCore process = self.find(number) if 0 < number <= 0xFFFFFFFF else None
+        return None if process is None else _track(process)
 
     def pop(self, number, default=None):
         """Remove and return the process with this number."""
-        return self.take(number)
+        cdef ProcessCore process = self.take(number)
+        return None if process is None else _track(process)
 
     def values(self):
         """Return all processes, the oldest first."""
         cdef Py_ssize_t place
         found = [
-            <ProcessCore>self._places[place]
+            _track(<ProcessCore>self._places[place])
             for place in range(self._mask + 1)
             if self._keys[place]
         ]
@@ -143,12 +148,19 @@ def _age(ProcessCore process):
 
 cdef int _traverse_table(PyObject* table, visitproc visit, void* into) noexcept:
     cdef Py_ssize_t place
+    cdef PyObject* process
     cdef int found
     if (<Table>table)._keys == NULL or (<Table>table)._places == NULL:
         return 0
     for place in range((<Table>table)._mask + 1):
         if (<Table>table)._keys[place]:
-            found = visit(<PyObject*>(<Table>table)._places[place], into)
+            process = <PyObject*>(<Table>table)._places[place]
+            # What nobody else refers to and the collector does not see is a part of this.
+            found = 0
+            if is_tracked(process):
+                found = visit(process, into)
+            elif references(process) == 1:
+                found = _traverse(process, visit, into)
             if found:
                 return found
     return 0

@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pynode.process import elsewhere
-from pynode.process._choice import speak
+from pynode.process._choice import sender
 from pynode.process._core import spawn_function
 from pynode.process.process import Process, current_process
 from pynode.process.words import DOWN
@@ -124,14 +124,16 @@ def wait(awaitable: Awaitable[T]) -> T:
 
 def send(dest: Dest, message: Any, *, priority: bool = False) -> None:
     """Send ``message`` to a pid, a name, ``(name, node)`` or an alias."""
-    if speak is not None and not priority and speak(dest, message):
-        return
     me = process()
     runtime = me.runtime
     if threading.get_ident() == runtime.thread_id:
         runtime.send(me, dest, message, priority=priority)
     else:
         runtime.call_threadsafe(me, runtime.send, me, dest, message, priority=priority)
+
+
+if not TYPE_CHECKING and sender is not None:
+    send = sender(send)
 
 
 async def receive(
@@ -202,10 +204,9 @@ def _spawn(
 ) -> Pid:
     me = process()
     if not options and not linked and spawn_function is not None:
-        made = spawn_function(me.runtime, body, args)
+        made: Pid | None = spawn_function(me.runtime, body, args)
         if made is not None:
-            found: Pid = made.pid
-            return found
+            return made
     if linked:
         options["link_to"] = me.pid
     spawned: Process = _call(me, me.runtime.spawn, body, *args, **options)

@@ -37,7 +37,15 @@ _send_local: Any = None if stepping is None else stepping.send_local
 _TO_ALIAS: Final = 4
 
 
-class Delivery:
+class _Core:
+    """What the compiled way to spawn reads from here."""
+
+
+if not TYPE_CHECKING and stepping is not None:
+    _Core = stepping.RuntimeCore
+
+
+class Delivery(_Core):
     """Sending and delivering; what it declares, the runtime makes."""
 
     node_name: Atom

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import random
+import weakref
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from pynode import atom
 from pynode.process import Process, Runtime
 from pynode.process._core import stepping
+from pynode.process.current import current_process
 from pynode.process.mailbox import NOTHING, Mailbox, PureMailbox
 
 compiled = pytest.mark.skipif(stepping is None, reason="the core is compiled")
@@ -129,7 +131,8 @@ async def test_a_waiting_process_is_three_objects(runtime: Runtime) -> None:
     _ = runtime.main
     gc.collect()
     before = len(gc.get_objects())
-    processes = [stepping.spawn_function(runtime, _wait, ()) for _ in range(1000)]
+    pids = [stepping.spawn_function(runtime, _wait, ()) for _ in range(1000)]
+    processes = [process for pid in pids if (process := runtime.local(pid)) is not None]
     async with asyncio.timeout(10):
         while not all(process.receivers for process in processes):  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -168,6 +171,59 @@ async def test_each_process_has_its_own_variables(runtime: Runtime) -> None:
             runtime.send(runtime.main, process.pid, atom.go)
     await _until(runtime, 1)
     assert sorted(passed) == list(range(20))
+
+
+async def test_variables_that_are_only_set(runtime: Runtime) -> None:
+    """Without a token that would hold the context; in any turn; by some of many, in one run."""
+
+    async def body(process: Process, number: int, first: int) -> None:
+        for turn in range(30):
+            assert VARIABLE.get() == (first if turn <= number else number)
+            assert current_process() is process
+            if turn == number:
+                VARIABLE.set(number)
+            await process.receive()
+        passed.append(number)
+
+    passed: list[int] = []
+    VARIABLE.set(7)
+    processes = []
+    for number in range(25):
+        VARIABLE.set(7 + number % 3 // 2)
+        processes.append(runtime.spawn(body, number, VARIABLE.get()))
+    for _ in range(30):
+        await asyncio.sleep(0)
+        for process in processes:
+            runtime.send(runtime.main, process.pid, atom.go)
+    await _until(runtime, 1)
+    assert sorted(passed) == list(range(25))
+
+
+async def test_an_idle_server_that_is_killed_is_gone(runtime: Runtime) -> None:
+    """Whatever the run in which it was stepped last has lent it is not kept for the next."""
+
+    class Idle:
+        def start(self, process: Process) -> None:
+            pass
+
+        def message(self, process: Process, message: Any) -> None:
+            assert current_process() is process
+
+        def terminated(self, process: Process, reason: Any) -> None:
+            pass
+
+    _ = runtime.main
+    for turns in range(12):
+        process = runtime.spawn(Idle())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+            runtime.send(runtime.main, process.pid, atom.go)
+        await asyncio.sleep(0)
+        pid, gone = process.pid, weakref.ref(process)
+        del process
+        runtime.exit(runtime.main, pid, atom.kill)
+        gc.collect()
+        assert gone() is None
 
 
 async def test_a_receive_is_awaited_once(runtime: Runtime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -40,6 +41,27 @@ class Server:
         note(self.seen, "terminated")
 
 
+class Handler(logging.Handler):
+    """Notes who is the current task when something is logged."""
+
+    def __init__(self, seen: Seen) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(self.seen, "log")
+
+
+@pytest.fixture
+def logged() -> Iterator[Seen]:
+    """What is noted when something is logged."""
+    seen: Seen = []
+    log, handler = logging.getLogger("pynode.process"), Handler(seen)
+    log.addHandler(handler)
+    yield seen
+    log.removeHandler(handler)
+
+
 async def echo(process: Process, seen: Seen) -> None:
     async for _ in process:
         note(seen, "echo")
@@ -64,37 +86,35 @@ async def test_callbacks_between_steps_have_none(runtime: Runtime) -> None:
     assert others == (3 * 4) * [None]
 
 
-async def test_what_follows_a_step_has_none(runtime: Runtime) -> None:
+async def test_what_follows_a_step_has_none(runtime: Runtime, logged: Seen) -> None:
     """The end of a linked process, a process that crashes, what measures, and the loop's next."""
-    seen: Seen = []
+    seen = logged
 
     async def ends(process: Process) -> None:
         runtime.link(process, runtime.spawn(Server(seen)).pid)
         await process.receive()
         raise ValueError("told")
 
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            note(seen, "log")
-
-    log, handler = logging.getLogger("pynode.process"), Handler()
     process = runtime.spawn(ends)
-    runtime.spawn(echo, seen)
+    other = runtime.spawn(echo, seen)
     await until(lambda: len(seen) == 1)
     runtime.scheduler.on_turn = lambda process, seconds: note(seen, "turn")
-    log.addHandler(handler)
     try:
+        runtime.send(runtime.main, other.pid, atom.go)
         runtime.send(runtime.main, process.pid, atom.go)
         asyncio.get_running_loop().call_soon(note, seen, "loop")
-        await until(lambda: not process.alive and len(seen) >= 5)
+        await until(lambda: not process.alive and len(seen) >= 7)
     finally:
-        log.removeHandler(handler)
         runtime.scheduler.on_turn = None
-    assert [where for where, _ in seen] == ["start", "log", "terminated", "turn", "loop"]
-    assert [task for _, task in seen] == 5 * [None]
+    words = [where for where, _ in seen]
+    assert words == ["start", "echo", "turn", "log", "terminated", "turn", "loop"]
+    assert [task for where, task in seen if where != "echo"] == 6 * [None]
 
 
-async def test_each_has_its_own(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("slow", [False, True])
+async def test_each_has_its_own(
+    runtime: Runtime, slow: bool, logged: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
     """Who keeps the current task keeps one of that process, also in the steps that follow."""
     kept: list[tuple[Process, Any, Any]] = []
 
@@ -108,7 +128,8 @@ async def test_each_has_its_own(runtime: Runtime, caplog: pytest.LogCaptureFixtu
             await process.receive()
 
     group = [runtime.spawn(keeps, 4), runtime.spawn(does_not), runtime.spawn(keeps, 4)]
-    runtime.scheduler.slow = 1e-9  # the warnings are in between as well
+    if slow:
+        runtime.scheduler.slow = 1e-9  # the warnings are in between as well
     for _ in range(4):
         for process in group:
             runtime.send(runtime.main, process.pid, atom.go)
@@ -118,4 +139,6 @@ async def test_each_has_its_own(runtime: Runtime, caplog: pytest.LogCaptureFixtu
     assert all(task is own and task.process is process for process, task, own in kept)
     assert len({id(task) for _, task, _ in kept}) == 2
     assert all(task.done() for _, task, _ in kept)
-    assert "held the event loop" in caplog.text
+    assert ("held the event loop" in caplog.text) is slow
+    assert bool(logged) is slow
+    assert all(task is None for _, task in logged)
