@@ -134,7 +134,7 @@ async def test_only_servers_are_started(py_node: PyNode) -> None:
             with pytest.raises(TypeError, match=r"what is started is a class: of GenServer"):
                 await node.start(wrong, name="counter")
         wrong = "5"
-        with pytest.raises(TypeError, match="or None for ever, not .5"):
+        with pytest.raises(TypeError, match=r"or None for ever, not .5"):
             await node.start(Counter, timeout=wrong)
         assert Counter.started == 0
         assert len(node.runtime.processes()) == before

@@ -63,7 +63,7 @@ _BUSY: Final = (_ERROR, atom.system_limit)
 _NOT_LATIN1: Final = (_ERROR, (atom.no_translation, UNICODE, LATIN1))
 #: Requests of one batch; requests that wait, of all askers.
 _MOST_REQUESTS: Final = 10_000
-#: Requests that wait, of the askers of one other node.
+#: Requests that wait, of the askers of one other node; and room that this node's own leave.
 _MOST_OF_A_NODE: Final = 2_500
 #: Seconds for which a batch goes on before others have their turn.
 _BATCH_SECONDS: Final = 0.02
@@ -131,7 +131,7 @@ class User(Service):
         self._waiting: dict[Pid, _Waiting] = {}
         #: How many requests wait, and by the node of who has asked.
         self._queued = 0
-        self._queued_of: dict[Atom, int] = {}
+        self._queued_of: dict[Atom | None, int] = {}
         self._threads = Threads(runtime.scheduler, _THREADS)
         self._turn = asyncio.Lock()  # hands itself on in the order in which it was asked for
         self._buffer = ""
@@ -149,9 +149,9 @@ class User(Service):
                 waiting = self._waiting.get(asker)
                 if waiting is None:
                     self._begin(asker, reply_as, request)
-                elif self._has_room(asker):
+                elif self._has_room(waiting.share):
                     waiting.behind.append((reply_as, request))
-                    self._count(asker, 1)
+                    self._count(waiting.share, 1)
                 else:
                     self._answer(asker, reply_as, _BUSY)
             case (atom.DOWN, Reference() as ref, _, Pid() as asker, _):
@@ -160,34 +160,48 @@ class User(Service):
                     self._forget(asker)
                     self.runtime.exit(self.process, waiting.worker, atom.kill)
 
-    def _has_room(self, asker: Pid) -> bool:
+    def _share(self, asker: Pid) -> Atom | None:
+        """Return with whom an asker shares its room: the processes of its node.
+
+        The pid is what a message says, and may be made up: those of nodes that are not connected,
+        of which there could be any number, share one room, None.
+        """
+        if self.runtime.is_own(asker):
+            return asker.node
+        remote = self.runtime.nodes.find(asker.node)
+        return None if remote is None or remote.peer is None else asker.node
+
+    def _has_room(self, share: Atom | None) -> bool:
         """Whether one more may wait: of all, and of one node, that others find room beside it."""
         if self._queued >= _MOST_REQUESTS:
             return False
-        node = asker.node
-        return node == self.runtime.node_name or self._queued_of.get(node, 0) < _MOST_OF_A_NODE
+        own = share == self.runtime.node_name
+        most = _MOST_REQUESTS - _MOST_OF_A_NODE if own else _MOST_OF_A_NODE
+        return self._queued_of.get(share, 0) < most
 
-    def _count(self, asker: Pid, change: int) -> None:
+    def _count(self, share: Atom | None, change: int) -> None:
         self._queued += change
-        count = self._queued_of.get(asker.node, 0) + change
+        count = self._queued_of.get(share, 0) + change
         if count > 0:
-            self._queued_of[asker.node] = count
+            self._queued_of[share] = count
         else:
-            self._queued_of.pop(asker.node, None)
+            self._queued_of.pop(share, None)
 
     def _begin(self, asker: Pid, reply_as: Any, request: Any) -> None:
         answer = self._carried_out(asker, request)
         if not isinstance(answer, Later):
             self._answer(asker, reply_as, answer)
-        elif not self._has_room(asker):
+            return
+        share = self._share(asker)
+        if not self._has_room(share):
             self._answer(asker, reply_as, _BUSY)
         else:
             worker = self.runtime.spawn(
                 self._work, asker, reply_as, answer, group_leader=self.process.pid
             )
             monitor = self.runtime.monitor(self.process, asker)
-            self._waiting[asker] = _Waiting(worker.pid, monitor)
-            self._count(asker, 1)
+            self._waiting[asker] = _Waiting(worker.pid, monitor, share)
+            self._count(share, 1)
 
     def _answer(self, asker: Pid, reply_as: Any, answer: Any) -> None:
         self.send(asker, (atom.io_reply, reply_as, answer))
@@ -209,7 +223,7 @@ class User(Service):
             self._answer(asker, reply_as, await self._finished(begun))
             while waiting.behind:
                 reply_as, request = waiting.behind.popleft()
-                self._count(asker, -1)
+                self._count(waiting.share, -1)
                 answer = self._carried_out(asker, request)
                 if isinstance(answer, Later):
                     answer = await self._finished(answer)
@@ -227,7 +241,7 @@ class User(Service):
 
     def _forget(self, asker: Pid) -> None:
         waiting = self._waiting.pop(asker)
-        self._count(asker, -1 - len(waiting.behind))
+        self._count(waiting.share, -1 - len(waiting.behind))
         if self.process.alive:
             self.runtime.demonitor(self.process, waiting.monitor, flush=True)
 
@@ -521,11 +535,13 @@ class Later:
 class _Waiting:
     """An asker whose request waits."""
 
-    __slots__ = ("behind", "monitor", "worker")
+    __slots__ = ("behind", "monitor", "share", "worker")
 
-    def __init__(self, worker: Pid, monitor: Reference) -> None:
+    def __init__(self, worker: Pid, monitor: Reference, share: Atom | None) -> None:
         self.worker = worker
         self.monitor = monitor
+        #: Whose room it takes, see :meth:`User._share`.
+        self.share = share
         self.behind: deque[tuple[Any, Any]] = deque()
 
 

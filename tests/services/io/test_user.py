@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pynode.dist import seam
+from pynode.dist.flags import OUR_FLAGS
 from pynode.errors import CallExit, RemoteError
 from pynode.policy import ALLOW, Action, Deny
 from pynode.process import Process, Runtime
@@ -21,6 +23,7 @@ from pynode.services.io.stdin import NoInput, Stdin
 from pynode.services.io.user import StandardError, User
 from pynode.terms import Atom, ImproperList, Pid, atom, charlist
 from pynode.testing import eventually
+from tests.process.wire import Recorder
 
 ME = Atom("py@test")
 PUT = (atom.put_chars, atom.unicode)
@@ -463,7 +466,8 @@ async def test_an_asker_that_ends_gives_its_turn_back(console: Console) -> None:
 async def test_too_many_waiting_requests_are_refused(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pynode.services.io.user._MOST_REQUESTS", 2)
+    monkeypatch.setattr("pynode.services.io.user._MOST_REQUESTS", 3)
+    monkeypatch.setattr("pynode.services.io.user._MOST_OF_A_NODE", 1)
     line = (atom.get_line, atom.unicode, b"")
     console.tell(line, ref=1)
     console.tell(line, ref=2)
@@ -481,13 +485,17 @@ async def test_requests_of_one_node_leave_room_for_others(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pynode.services.io.user._MOST_OF_A_NODE", 3)
-    user = console.user
+    monkeypatch.setattr("pynode.services.io.user._MOST_REQUESTS", 12)
+    user, runtime = console.user, console.runtime
+    runtime.attach(Recorder())
     line = (atom.get_line, atom.unicode, b"")
     answers: list[tuple[Pid, Any, Any]] = []
     monkeypatch.setattr(
         user, "_answer", lambda asker, ref, answer: answers.append((asker, ref, answer))
     )
     greedy, other = atom("greedy@host"), atom("other@host")
+    for peer in (greedy, other):
+        runtime.peer_up(seam.Peer(peer, 1, OUR_FLAGS, hidden=False))
     for number in range(3):  # several processes of it, and several requests of one
         user.info((atom.io_request, Pid(greedy, 1 + number % 2, 0, 1), number, line))
     for number in (1, 3):
@@ -497,12 +505,24 @@ async def test_requests_of_one_node_leave_room_for_others(
     assert answers == late
     for number in range(3):
         user.info((atom.io_request, Pid(other, 1, 0, 1), number, line))
-    for number in range(5):  # this node's own have no such limit
-        user.info((atom.io_request, console.runtime.main.pid, number, line))
-    assert answers == late
-    assert user._queued_of == {greedy: 3, other: 3, console.runtime.node_name: 5}
-    # They were told to be gone: nobody is connected.
-    await eventually(lambda: user._queued_of == {console.runtime.node_name: 5})
+    # Pids of nodes that nobody knows share one room, however many there are.
+    for number in range(5):
+        user.info((atom.io_request, Pid(atom(f"made_up{number}@host"), 1, 0, 1), number, line))
+    assert [answer for _, _, answer in answers[2:]] == [busy] * 2
+    own = runtime.node_name
+    assert user._queued_of == {greedy: 3, other: 3, None: 3}
+    # Those were told to be gone: they cannot be reached.
+    for number in range(5):
+        runtime.peer_down(atom(f"made_up{number}@host"), None, atom.nobody)
+    await eventually(lambda: user._queued_of == {greedy: 3, other: 3})
+    runtime.peer_down(greedy, seam.Peer(greedy, 1, OUR_FLAGS, hidden=False), atom.gone)
+    await eventually(lambda: user._queued_of == {other: 3})
+    # This node's own have more, and leave room for one other.
+    for number in range(10):
+        user.info((atom.io_request, runtime.main.pid, number, line))
+    assert user._queued_of == {other: 3, own: 9}
+    assert answers[4:] == [(runtime.main.pid, 9, busy)]
+    runtime.peer_down(other, seam.Peer(other, 1, OUR_FLAGS, hidden=False), atom.gone)
     console.stdin.type(b"\n" * 10)
     await eventually(lambda: user._queued_of == {})
     assert user._queued == 0
