@@ -14,6 +14,8 @@ cdef class Mailbox:
     cdef public object saved
     cdef public Py_ssize_t priority
     cdef public bint scanning
+    # What a match function has had dropped; it goes when the scan is over.
+    cdef list _unwanted
 
     cdef int push(self, object message) except -1
     cdef int push_front(self, object message) except -1
@@ -27,6 +29,7 @@ cdef class Mailbox:
     cdef object search(self, object match, object who, Py_ssize_t seen, bint text)
     cdef object _search_saved(self, object match, object who, Py_ssize_t seen, bint text)
     cdef object _search_unseen(self, object match, bint text)
+    cdef bint _is_unwanted(self, object message) except -1
 
 
 cdef class Waiter:

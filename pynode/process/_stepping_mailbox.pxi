@@ -171,6 +171,8 @@ cdef class Mailbox:
                 receiver.seen = len(self.saved)
 
     cdef object search(self, object match, object who, Py_ssize_t seen, bint text):
+        if self.scanning:
+            raise RuntimeError("a match function cannot receive from the mailbox that it looks at")
         if match is None:
             if self.saved:
                 message = self._take_saved(0, who)
@@ -188,6 +190,11 @@ cdef class Mailbox:
             return self._search_unseen(match, text)
         finally:
             self.scanning = False
+            if self._unwanted is not None:
+                dropped = self._unwanted
+                self._unwanted = None
+                for unwanted in dropped:
+                    self.drop(unwanted, who)
 
     cdef object _search_saved(self, object match, object who, Py_ssize_t seen, bint text):
         cdef Py_ssize_t index = seen
@@ -197,10 +204,11 @@ cdef class Mailbox:
         else:
             unseen = islice(saved, seen, None)
         for message in unseen:
-            candidate = to_text(message) if text else message
-            if match(candidate):
-                self._take_saved(index, who)
-                return candidate
+            if self._unwanted is None or not self._is_unwanted(message):
+                candidate = to_text(message) if text else message
+                if match(candidate):
+                    self._take_saved(index, who)
+                    return candidate
             index += 1
         return _NOTHING
 
@@ -214,7 +222,8 @@ cdef class Mailbox:
             message = self.pop()
             try:
                 candidate = to_text(message) if text else message
-                accepted = bool(match(candidate))
+                hidden = self._unwanted is not None and self._is_unwanted(message)
+                accepted = not hidden and bool(match(candidate))
             except BaseException:
                 self.push_front(message)
                 raise
@@ -223,8 +232,19 @@ cdef class Mailbox:
             saved.append(message)
         return _NOTHING
 
+    cdef bint _is_unwanted(self, object message) except -1:
+        for unwanted in self._unwanted:
+            if unwanted(message):
+                return True
+        return False
+
     def drop(self, unwanted, receivers=None):
         """Remove the first message for which ``unwanted`` is true, if there is one."""
+        if self.scanning:
+            if self._unwanted is None:
+                self._unwanted = []
+            self._unwanted.append(unwanted)
+            return
         for index, message in enumerate(self.saved or ()):
             if unwanted(message):
                 self._take_saved(index, receivers)

@@ -49,11 +49,13 @@ class Receiver(Waiter):
 class Mailbox(deque[Any]):
     """The messages of one process."""
 
-    __slots__ = ("priority", "saved", "scanning")
+    __slots__ = ("priority", "saved", "scanning", "unwanted")
 
     def __init__(self) -> None:
         super().__init__()
         self.scanning = False
+        #: What a match function has had dropped; it goes when the scan is over.
+        self.unwanted: list[Match] | None = None
         self.saved: deque[Any] | None = None
         self.priority = 0
 
@@ -111,7 +113,12 @@ class Mailbox(deque[Any]):
         What ``receiver`` has seen already is not looked at again.  ``match`` gets the message as
         it is returned, with ``text`` its binaries as str.  What it raises leaves the mailbox as
         it was.
+
+        Raises:
+            RuntimeError: ``match`` of another find on this mailbox is under way.
         """
+        if self.scanning:
+            raise RuntimeError("a match function cannot receive from the mailbox that it looks at")
         if match is None:
             if not self:
                 return NOTHING
@@ -131,6 +138,8 @@ class Mailbox(deque[Any]):
             self.scanning = False
             if receiver is not None and self.saved is not None:
                 receiver.seen = len(self.saved)
+            if self.unwanted is not None:
+                self._drop_unwanted(receivers)
 
     def _find_saved(self, match: Match, seen: int, text: bool) -> tuple[int, Any] | None:
         saved = self.saved
@@ -141,6 +150,8 @@ class Mailbox(deque[Any]):
         else:
             unseen = islice(saved, seen, None)
         for index, message in enumerate(unseen, seen):
+            if self.unwanted is not None and self._is_unwanted(message):
+                continue
             candidate = to_text(message) if text else message
             if match(candidate):
                 return index, candidate
@@ -154,7 +165,8 @@ class Mailbox(deque[Any]):
             message = self.popleft()
             try:
                 candidate = to_text(message) if text else message
-                accepted = match(candidate)
+                hidden = self.unwanted is not None and self._is_unwanted(message)
+                accepted = not hidden and match(candidate)
             except BaseException:
                 self.appendleft(message)
                 raise
@@ -164,7 +176,15 @@ class Mailbox(deque[Any]):
         return NOTHING
 
     def drop(self, unwanted: Match, receivers: list[Receiver] | None = None) -> None:
-        """Remove the first message for which ``unwanted`` is true, if there is one."""
+        """Remove the first message for which ``unwanted`` is true, if there is one.
+
+        In a match function it is no longer seen from now on, and removed when the scan is over.
+        """
+        if self.scanning:
+            if self.unwanted is None:
+                self.unwanted = []
+            self.unwanted.append(unwanted)
+            return
         for index, message in enumerate(self.saved or ()):
             if unwanted(message):
                 self._take_saved(index, receivers)
@@ -173,6 +193,14 @@ class Mailbox(deque[Any]):
             if unwanted(message):
                 del self[index]
                 return
+
+    def _is_unwanted(self, message: Any) -> bool:
+        return any(unwanted(message) for unwanted in self.unwanted or ())
+
+    def _drop_unwanted(self, receivers: list[Receiver] | None) -> None:
+        dropped, self.unwanted = self.unwanted, None
+        for unwanted in dropped or ():
+            self.drop(unwanted, receivers)
 
 
 #: In Python, whether or not there is a compiled one.
