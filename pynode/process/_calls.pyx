@@ -17,6 +17,7 @@ from pynode.terms._compiled cimport Atom, ImproperList, Pid, Reference, make_imp
 
 import sys
 from asyncio import CancelledError, current_task
+from time import monotonic
 
 from pynode.dist.control import AliasSend, Demonitor, RegSend, SendSender
 from pynode.dist.flags import Flag
@@ -153,16 +154,23 @@ cdef class CallSlot:
 
     async def wait(self, timeout=None):
         """Return the reply."""
-        if not self.done or self.process.held_by is not None:
+        if not self.done:
             await self._wait(timeout)
+        elif self._is_held():
+            await self._released(timeout)
         return self.result()
+
+    cdef bint _is_held(self) except -1:
+        process = self.process
+        router = process.runtime.router
+        return router.pressing and router.holder(process, self.node) is not None
+
+    async def _released(self, timeout):
+        await self.process.runtime.router.released(self.process, self.node, timeout)
 
     async def _wait(self, timeout):
         runtime = self.process.runtime
-        if self.process.held_by is not None:
-            await runtime.router.released(self.process)
-        if self.done:
-            return
+        end = None if timeout is None else monotonic() + timeout
         waiter = Waiter(runtime.scheduler)
         if self._waiters is None:
             self._waiters = []
@@ -177,6 +185,8 @@ cdef class CallSlot:
             if timer is not None:
                 timer.cancel()
             self._waiters.remove(waiter)
+        if type(self._error) is not CallTimeout and self._is_held():
+            await self._released(None if end is None else end - monotonic())
 
     def __await__(self):
         return self.wait().__await__()
@@ -734,7 +744,7 @@ cdef class OutboundMessages:
                 slot.close()
                 raise
         self._written(gather, process, node)
-        if process.held_by is not None or slot.done:
+        if slot.done or process.held_by is not None or (self._busy and node in self._busy):
             return _wait_and_close(slot, timeout)
         waiting = Waiting.__new__(Waiting)
         waiting._slot = slot

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pynode.process.process import Process
     from pynode.process.runtime import Runtime
     from pynode.process.scheduler import Scheduler
+    from pynode.terms import Atom
 
 __all__ = ["Marshal", "Threads", "Worker"]
 
@@ -40,6 +41,7 @@ class _Request:
         "error",
         "function",
         "kwargs",
+        "pressed",
         "process",
         "result",
         "settled",
@@ -62,6 +64,8 @@ class _Request:
         self.done = threading.Lock()
         self.done.acquire()
         self.settled = False
+        #: The busy node that it sent to as the main process.
+        self.pressed: Atom | None = None
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -94,9 +98,10 @@ class Marshal:
         kwargs: dict[str, Any],
     ) -> Any:
         """See :meth:`Runtime.call_threadsafe`."""
-        result = self._ask(_Request(process, function, args, kwargs))
-        if process.held_by is not None:
-            self.wait(process, self._runtime.router.released(process))
+        request = _Request(process, function, args, kwargs)
+        result = self._ask(request)
+        if process.held_by is not None or request.pressed is not None:
+            self.wait(process, self._runtime.router.released(process, request.pressed))
         return result
 
     def wait(self, process: Process, awaitable: Awaitable[T]) -> T:
@@ -130,11 +135,14 @@ class Marshal:
                 if not self._queue:
                     return
                 request = self._queue[0]
+            router = self._runtime.router
+            router.pressed = None
             try:
                 result = request.context.run(request.function, *request.args, **request.kwargs)
             except BaseException as error:
                 request.settle(None, error)
             else:
+                request.pressed = router.pressed
                 if result is not _PENDING:
                     request.settle(result, None)
             with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -68,10 +69,12 @@ class CallSlot(Monitor):
         """Return the reply.
 
         Cancelling loses nothing that was decided before; the slot stays open, to be waited for
-        again or closed.  Awaitable in a process and in any asyncio task.
+        again or closed.  Awaitable in a process and in any asyncio task.  A process that sent to a
+        busy peer waits until that reads again, reply or not; the main one where it calls that peer.
 
         Args:
-            timeout: seconds, None for ever.  When it passes, the slot is closed.
+            timeout: seconds, None for ever, from now on, also where the process is held.  When it
+                passes, the slot is closed.
 
         Raises:
             NoProcess: ``noproc``.
@@ -80,16 +83,23 @@ class CallSlot(Monitor):
             CallTimeout: no reply in time.
             ProcessDead: the calling process itself ended.
         """
-        if not self.done or self.process.held_by is not None:
+        if not self.done:
             await self._wait(timeout)
+        elif self._is_held():
+            await self._released(timeout)
         return self.result()
+
+    def _is_held(self) -> bool:
+        process = self.process
+        router = process.runtime.router
+        return router.pressing and router.holder(process, self.node) is not None
+
+    async def _released(self, timeout: float | None) -> None:
+        await self.process.runtime.router.released(self.process, self.node, timeout)
 
     async def _wait(self, timeout: float | None) -> None:
         runtime = self.process.runtime
-        if self.process.held_by is not None:
-            await runtime.router.released(self.process)
-        if self.done:
-            return
+        end = None if timeout is None else monotonic() + timeout
         waiter = Waiter(runtime.scheduler)
         if self._waiters is None:
             self._waiters = []
@@ -104,6 +114,8 @@ class CallSlot(Monitor):
             if timer is not None:
                 timer.cancel()
             self._waiters.remove(waiter)
+        if type(self._error) is not CallTimeout and self._is_held():
+            await self._released(None if end is None else end - monotonic())
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.wait().__await__()

@@ -118,12 +118,13 @@ class _Core:
         Messages that ``match`` refuses stay, in order, for later receives.  A message leaves the
         mailbox at the moment it is returned: cancelling, or a timeout, loses nothing.  Any number
         of asyncio tasks may receive from one process; who waited first chooses first.  A process
-        that sent to a busy peer is held here first (:meth:`Runtime.drain`).
+        that sent to a busy peer is held here first, ``node.main`` not (:meth:`Runtime.drain`).
 
         Args:
             match: called with a message on the loop's thread; must not block.  None accepts all.
                 What it raises is raised here, and the mailbox is as before.
-            timeout: seconds, None for ever; 0, or less, looks once.
+            timeout: seconds, None for ever; 0, or less, looks once.  It counts while the process
+                is held, too.
             text: UTF-8 binaries in the message become str, for ``match`` too.
 
         Raises:
@@ -134,7 +135,7 @@ class _Core:
         if timeout is not None:
             check_timeout(timeout, True)
         if self.held_by is not None or not self.alive or self._used_up():
-            await self._give_way()
+            timeout = await self._give_way(timeout)
         if self.mailbox is not None:
             message = self.mailbox.find(match, self.receivers, text=text)
             if message is not NOTHING:
@@ -185,7 +186,7 @@ class _Core:
     if TYPE_CHECKING:  # what Process has
 
         def _used_up(self) -> bool: ...
-        async def _give_way(self) -> None: ...
+        async def _give_way(self, timeout: float | None) -> float | None: ...
 
 
 _Core.receive.__qualname__ = "Process.receive"  # as warnings call it
@@ -243,10 +244,15 @@ class Process(_Core):
         scheduler = self.runtime.scheduler
         return scheduler.running and monotonic() > scheduler.deadline
 
-    async def _give_way(self) -> None:
+    async def _give_way(self, timeout: float | None) -> float | None:
+        """Wait where that has to be before a receive; return what is left of ``timeout``."""
         runtime = self.runtime
-        if self.held_by is not None:
+        if self.held_by is not None and timeout is None:
             await runtime.router.released(self)
+        elif self.held_by is not None and timeout is not None and timeout > 0:
+            end = monotonic() + timeout
+            in_time = await runtime.router.released(self, timeout=timeout)
+            timeout = end - monotonic() if in_time else 0
         if not self.alive:
             if current_process() is self:
                 await Waiter(runtime.scheduler)  # cancels the coroutine of a dead process again
@@ -256,12 +262,13 @@ class Process(_Core):
             raise ProcessDead(self.pid, self.exit_reason)
         if self._used_up():
             await asyncio.sleep(0)
+        return timeout
 
     # What the compiled core does not do itself; the same as above, in two frames.
 
     async def _receive_other(self, match: Match | None, timeout: float | None, text: bool) -> Any:
         """Receive where the process is held or dead."""
-        await self._give_way()
+        timeout = await self._give_way(timeout)
         if self.mailbox is not None:
             message = self.mailbox.find(match, self.receivers, text=text)
             if message is not NOTHING:

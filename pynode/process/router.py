@@ -5,6 +5,12 @@ sent is then *held*: it goes on to its next await of the runtime and stays there
 queue has shrunk, as a BEAM suspends a process at a busy port.  Above the hard limit a send
 raises :class:`pynode.errors.PeerBusy`.
 
+A timeout counts while its process is held, too: what waits for it goes on when it passes.
+
+``main``, which speaks for a whole program with many tasks, is not held as one: only its calls of a
+busy node wait (and threads that speak as it, where they sent there), so that a peer that does not
+read stops nothing that has to do with others.
+
 Signals that the runtime itself owes (exits, downs, acknowledgements) cannot be refused: above
 the hard limit they wait here, in order, and are submitted when the peer has drained.  A peer that
 causes ever more of them and does not read (each LINK and UNLINK_ID of its is to be answered) loses
@@ -49,10 +55,12 @@ _NO_TERM: Final[Any] = ((PYTHON_ERROR, Atom("EncodeError"), b"the reason has no 
 class _Busy:
     """A peer above its high water."""
 
-    __slots__ = ("given_up", "held", "overdue", "overdue_bytes", "waiters")
+    __slots__ = ("given_up", "held", "main", "overdue", "overdue_bytes", "waiters")
 
     def __init__(self) -> None:
         self.held: set[Process] = set()
+        #: The main process, where it has sent to it; that one is not in ``held``.
+        self.main: Process | None = None
         self.waiters: list[Waiter] = []
         #: Signals of the runtime's own that the peer's queue had no room for.
         self.overdue: deque[tuple[Pid, Control, Encoded | None]] = deque()
@@ -64,12 +72,14 @@ class _Busy:
 class Router:
     """Everything that leaves for other nodes."""
 
-    __slots__ = ("_busy", "_runtime", "outbound")
+    __slots__ = ("_busy", "_runtime", "outbound", "pressed")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._busy: dict[Atom, _Busy] = {}
         self.outbound: Outbound | None = None
+        #: The node that was busy when the main process sent to it; whoever asks clears it before.
+        self.pressed: Atom | None = None
 
     def encode(self, node: Atom, term: Any) -> Encoded:
         """Encode a payload for ``node``; what older nodes refuse only where it is a new one.
@@ -168,14 +178,26 @@ class Router:
     # ------------------------------------------------------------------ pressure
 
     def hold(self, process: Process, node: Atom) -> None:
-        """``node`` is busy: hold ``process``, which has sent to it, at its next await."""
+        """``node`` is busy: hold ``process``, which has sent to it, at its next await.
+
+        The main process only where it awaits something of ``node``.
+        """
         if process in self._runtime.system:
             return
         busy = self._busy.setdefault(node, _Busy())
+        if self._runtime.is_main(process):
+            busy.main = process
+            self.pressed = node
+            return
         busy.held.add(process)
         if process.held_by is None:
             process.held_by = set()
         process.held_by.add(node)
+
+    @property
+    def pressing(self) -> bool:
+        """Whether any node is above its high water; see :meth:`is_busy`."""
+        return bool(self._busy)
 
     def is_busy(self, node: Atom) -> bool:
         """Return whether ``node`` is above its high water, as far as a send of ours has seen."""
@@ -183,24 +205,58 @@ class Router:
 
     async def drained(self, node: Atom) -> None:
         """Wait until ``node`` is below its low water, or gone."""
-        while True:
-            busy = self._busy.get(node)
-            if busy is None:
-                return
-            await self._wait(busy)
-
-    async def released(self, process: Process) -> None:
-        """Wait until no busy peer holds ``process``, or it has ended."""
-        while process.held_by:
-            await self._wait(self._busy[next(iter(process.held_by))])
-
-    async def _wait(self, busy: _Busy) -> None:
         waiter = Waiter(self._runtime.scheduler)
+        while (busy := self._busy.get(node)) is not None:
+            await self._wait(busy, waiter)
+
+    def holder(self, process: Process, node: Atom | None) -> _Busy | None:
+        """Return what holds ``process`` where it awaits something of ``node``; None: it may go on.
+
+        None for ``node``: something of nobody in particular.
+        """
+        if process.held_by:
+            return self._busy[next(iter(process.held_by))]
+        busy = self._busy.get(node) if node is not None and self._busy else None
+        return busy if busy is not None and busy.main is process and process.alive else None
+
+    async def released(
+        self, process: Process, node: Atom | None = None, timeout: float | None = None
+    ) -> bool:
+        """Wait until nothing holds ``process``, or it has ended; see :meth:`holder`.
+
+        False: that was not so within ``timeout`` seconds.
+        """
+        runtime = self._runtime
+        if self.holder(process, node) is None:
+            return True
+        waiter = Waiter(runtime.scheduler)
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            waiter.wake()
+
+        timer = None if timeout is None else runtime.timers.after(max(0.0, timeout), expire)
+        process.extra.on_death[waiter] = lambda _: waiter.wake()
+        try:
+            while (busy := self.holder(process, node)) is not None:
+                if expired:
+                    return False
+                await self._wait(busy, waiter)
+        finally:
+            process.extra.on_death.pop(waiter, None)
+            if timer is not None:
+                timer.cancel()
+        return True
+
+    async def _wait(self, busy: _Busy, waiter: Waiter) -> None:
         busy.waiters.append(waiter)
         try:
             await waiter
         finally:
             busy.waiters.remove(waiter)
+        waiter.rearm()
 
     def forget(self, process: Process) -> None:
         """A held process has ended: let its waiters go."""

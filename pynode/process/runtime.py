@@ -160,6 +160,10 @@ class Runtime(Signals):
 
     # ------------------------------------------------------------------ processes
 
+    def is_main(self, process: Process) -> bool:
+        """Return whether ``process`` is :attr:`main`."""
+        return process is self._main
+
     @property
     def main(self) -> Process:
         """The process that speaks for code outside any process; has no body, never ends by itself.

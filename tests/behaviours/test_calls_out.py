@@ -400,7 +400,7 @@ async def test_a_busy_peer_holds_the_caller_and_then_refuses(py_node: Any) -> No
         other.net.pause_reading(node.name)
         task = asyncio.create_task(node.call(pair.server, bytes(20_000_000), timeout=None))
         await asyncio.sleep(0)
-        assert node.main.held_by
+        assert node.runtime.router.is_busy(other.name)
         with pytest.raises(PeerBusy):
             await node.call(pair.server, bytes(20_000_000))
         with pytest.raises(PeerBusy):
@@ -411,6 +411,56 @@ async def test_a_busy_peer_holds_the_caller_and_then_refuses(py_node: Any) -> No
         assert await task == 20_000_000
         assert await second == 1
         await pair.clean(before)
+
+
+async def test_a_busy_peer_stops_nothing_that_has_to_do_with_others(py_node: Any) -> None:
+    limits = Limits(peer_high_water_bytes=100_000, peer_low_water_bytes=50_000)
+    async with two(py_node, limits=limits) as pair, py_node(hidden=True) as third:
+        node, stuck = pair.node, pair.other
+        await node.connect(third.name)
+        healthy, here = await third.start(Server), await node.start(Server)
+        stuck.net.pause_reading(node.name)
+        async with asyncio.timeout(DEADLINE):
+            while not node.runtime.router.is_busy(stuck.name):
+                node.cast(pair.server, bytes(1_000_000))
+                await asyncio.sleep(0)
+        for target in (healthy, here):
+            assert await node.call(target, 1, timeout=DEADLINE) == 1
+            assert await asyncio.to_thread(in_thread, node, target) == 2
+        assert await node.rpc.call(third.name, "erlang", "node", timeout=DEADLINE) == third.name
+        node.send(node.main.pid, atom.mine)
+        assert await node.main.receive(timeout=DEADLINE) == atom.mine
+        with pytest.raises(TimeoutError):
+            await node.main.receive(timeout=0.001)
+        for target in (pair.server, ("server", stuck.name)):
+            with pytest.raises(CallTimeout):
+                await node.call(target, 1, timeout=0.001)
+        with pytest.raises(CallTimeout):
+            await node.rpc.call(stuck.name, "erlang", "node", timeout=0.001)
+
+        async def body(process: Process) -> None:
+            send(pair.server, bytes(1_000_000))
+            assert process.held_by
+            with pytest.raises(CallTimeout):
+                await call(pair.server, 1, timeout=0.001)
+            with pytest.raises(TimeoutError):
+                await process.receive(timeout=0.001)
+
+        _, ref = node.spawn_monitor(body)
+        down = await node.main.receive(lambda message: message[1] == ref, timeout=DEADLINE)
+        assert down[-1] == atom.normal
+        thread = asyncio.create_task(asyncio.to_thread(node.send, pair.server, bytes(1_000_000)))
+        last = asyncio.create_task(node.call(pair.server, atom.last, timeout=None))
+        assert not (await asyncio.wait([thread, last], timeout=0.05))[0]
+        stuck.net.resume_reading(node.name)
+        assert await last == atom.last
+        await thread
+        assert await node.call(pair.server, 2) == 2
+
+
+def in_thread(node: Node, target: Pid) -> Any:
+    node.send(target, 1)
+    return 2
 
 
 async def test_small_messages_press_as_large_ones_do(py_node: Any) -> None:
@@ -428,9 +478,10 @@ async def test_small_messages_press_as_large_ones_do(py_node: Any) -> None:
                 node.send(pair.server, (sent, b"x" * 1000))
                 sent += 1
 
-        while not node.main.held_by:
+        busy = node.runtime.router.is_busy
+        while not busy(other.name):
             enough = sent + 50
-            flood(lambda: node.main.held_by or sent == enough)  # noqa: B023
+            flood(lambda: busy(other.name) or sent == enough)  # noqa: B023
             await asyncio.sleep(0)
         assert 200_000 < node.net.queued_bytes(other.name) < 202_000
         with pytest.raises(PeerBusy):
@@ -442,7 +493,7 @@ async def test_small_messages_press_as_large_ones_do(py_node: Any) -> None:
             await node.call(pair.server, b"x" * 3000)
         other.net.resume_reading(node.name)
         await node.drain(other.name)
-        assert not node.main.held_by
+        assert not busy(other.name)
         heard = await node.call(pair.server, atom.heard, timeout=None)
         assert [message[0] for message in heard[:-1]] == list(range(sent))
 

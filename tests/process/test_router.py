@@ -10,12 +10,14 @@ import pytest
 from pynode.dist import control as c
 from pynode.dist.flags import OUR_FLAGS, Flag
 from pynode.dist.seam import Pressure
-from pynode.errors import EncodeError, PeerBusy
+from pynode.errors import CallTimeout, EncodeError, PeerBusy
 from pynode.process import Process, Runtime
 from pynode.terms import Atom, Pid, Record, atom
 from tests.process.test_inbound import FAR, IN, PEER, THERE, control
 from tests.process.test_process import DEADLINE, Recording, gone
 from tests.process.wire import Recorder
+
+OTHER = Pid(Atom("other@host"), 1, 0, 1)
 
 
 async def rounds(count: int = 5) -> None:
@@ -63,19 +65,128 @@ async def test_a_held_server_takes_no_further_message(runtime: Runtime, out: Rec
 
 
 async def test_held_by_two_peers(runtime: Runtime, out: Recorder) -> None:
-    main = runtime.main
-    other = Pid(Atom("other@host"), 1, 0, 1)
+    process = runtime.spawn(None)
     out.pressure = Pressure.BUSY
-    runtime.send(main, THERE, 1)
-    runtime.send(main, other, 1)
-    runtime.send(main, main.pid, 1)
-    task = asyncio.create_task(main.receive())
+    runtime.send(process, THERE, 1)
+    runtime.send(process, OTHER, 1)
+    runtime.send(process, process.pid, 1)
+    task = asyncio.create_task(process.receive())
     await rounds()
     runtime.peer_drained(FAR)
     await rounds()
     assert not task.done()
-    runtime.peer_drained(other.node)
+    runtime.peer_drained(OTHER.node)
     assert await task == 1
+
+
+async def test_main_is_held_only_where_it_calls_the_busy_peer(
+    runtime: Runtime, out: Recorder
+) -> None:
+    async def serve(process: Process) -> None:
+        (_, tag), request = await process.receive()
+        runtime.send(process, tag.tail, (tag, request))
+
+    main = runtime.main
+    server = runtime.spawn(serve)
+    out.pressure = Pressure.BUSY
+    runtime.send(main, THERE, 1)
+    out.pressure = Pressure.CLEAR
+    runtime.send(main, main.pid, atom.mine)
+    assert await main.receive(timeout=DEADLINE) == atom.mine
+    with runtime.open_call(main, server.pid) as slot:
+        runtime.send(main, server.pid, ((main.pid, slot.tag), 1))
+        assert await slot.wait(DEADLINE) == 1
+    with runtime.open_call(main, OTHER) as slot:
+        control(runtime, c.AliasSend(OTHER, slot.ref), (slot.tag, 2))
+        assert await slot.wait(DEADLINE) == 2
+    for target in (THERE, (Atom("name"), FAR)):
+        with runtime.open_call(main, target) as slot:
+            control(runtime, c.AliasSend(THERE, slot.ref), (slot.tag, 3))
+            waits = [asyncio.create_task(slot.wait(timeout)) for timeout in (None, DEADLINE)]
+            await rounds()
+            assert not any(task.done() for task in waits)
+            assert await slot.wait(0.001) == 3  # it is here, and so is the end of the time
+            out.pressure = Pressure.BUSY
+            runtime.peer_drained(FAR)
+            assert await asyncio.gather(*waits) == [3, 3]
+            runtime.send(main, THERE, 2)
+    assert not runtime.router._busy[FAR].waiters
+
+
+async def test_main_is_not_held_for_what_others_have_sent(runtime: Runtime, out: Recorder) -> None:
+    process = runtime.spawn(None)
+    out.pressure = Pressure.BUSY
+    runtime.send(process, THERE, 1)
+    out.pressure = Pressure.CLEAR
+    with runtime.open_call(runtime.main, THERE) as slot:
+        control(runtime, c.AliasSend(THERE, slot.ref), (slot.tag, 1))
+        assert await slot.wait() == 1
+
+
+async def test_a_new_main_is_not_held_and_the_old_one_lets_go(
+    runtime: Runtime, out: Recorder
+) -> None:
+    main = runtime.main
+    out.pressure = Pressure.BUSY
+    with runtime.open_call(main, THERE) as slot:
+        control(runtime, c.AliasSend(THERE, slot.ref), (slot.tag, 1))
+        waiting = asyncio.create_task(slot.wait())
+        await rounds()
+        assert not waiting.done()
+        runtime.exit(main, main.pid, atom.kill)
+        assert await waiting == 1
+        assert not main.extra.on_death
+    out.pressure = Pressure.CLEAR
+    with runtime.open_call(runtime.main, THERE) as slot:
+        control(runtime, c.AliasSend(THERE, slot.ref), (slot.tag, 1))
+        assert await slot.wait() == 1
+
+
+async def test_a_timeout_counts_while_the_process_is_held(runtime: Runtime, out: Recorder) -> None:
+    process = runtime.spawn(None)
+    out.pressure = Pressure.BUSY
+    runtime.send(process, THERE, 1)
+    for timeout in (0, -1, 0.001, 0.01):
+        with pytest.raises(TimeoutError):
+            await process.receive(timeout=timeout)
+    runtime.send(process, process.pid, 1)
+    with pytest.raises(TimeoutError):
+        await process.receive(lambda message: message == 2, timeout=0.001)
+    assert await process.receive(timeout=0.001) == 1
+    for target in (THERE, OTHER, runtime.main.pid):
+        with runtime.open_call(process, target) as slot, pytest.raises(CallTimeout):
+            await slot.wait(0.001)
+    with runtime.open_spawn(process, FAR, "m", "f", []) as slot, pytest.raises(CallTimeout):
+        await slot.wait(0.001)
+    assert process.held_by
+    assert runtime.pending()["timers"] == 0
+    waits = [asyncio.create_task(process.receive(timeout=each)) for each in (None, DEADLINE)]
+    await rounds()
+    runtime.send(process, process.pid, 2)
+    runtime.send(process, process.pid, 3)
+    await rounds()
+    assert not any(task.done() for task in waits)
+    runtime.peer_drained(FAR)
+    runtime.peer_drained(OTHER.node)
+    assert await asyncio.gather(*waits) == [2, 3]
+
+
+async def test_what_is_left_of_a_timeout_when_the_process_goes_on(
+    runtime: Runtime, out: Recorder
+) -> None:
+    async def body(process: Process) -> None:
+        runtime.send(process, THERE, 1)
+        begun = runtime.loop.time()
+        with pytest.raises(TimeoutError):
+            await process.receive(timeout=0.2)
+        times.append(runtime.loop.time() - begun)
+
+    times: list[float] = []
+    out.pressure = Pressure.BUSY
+    process = runtime.spawn(body)
+    runtime.loop.call_later(0.1, runtime.peer_drained, FAR)
+    await gone(runtime, process)
+    assert times[0] >= 0.19
 
 
 async def test_a_call_is_held_too(runtime: Runtime, out: Recorder) -> None:
