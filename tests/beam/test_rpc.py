@@ -238,6 +238,31 @@ async def test_more_than_a_queue_holds_is_dealt_out(beam: Any, py_node: Any) -> 
         assert await node.rpc.pmap(("erlang", "byte_size"), [], [data] * 80) == [400_000] * 80
 
 
+async def test_a_stopped_node_holds_up_its_own_calls_alone(beam: Any, py_node: Any) -> None:
+    er = beam(language="erlang")
+    limits = Limits(peer_low_water_bytes=1 << 17, peer_high_water_bytes=1 << 18)
+    async with py_node(limits=limits) as node, py_node(hidden=True) as other:
+        await node.connect(er.name)
+        await node.connect(other.name)
+        other.runtime.resolver.expose(len, module="m", name="size", arity=1)
+        er.pause()
+        try:
+            for _ in range(16):
+                node.send(("nobody", er.name), bytes(1 << 20))
+                await asyncio.sleep(0)
+            assert node.runtime.router.is_busy(er.name)
+            assert await node.rpc.call(other.name, "m", "size", [b"123"], timeout=20) == 3
+            with pytest.raises(CallTimeout):
+                await node.rpc.call(er.name, "erlang", "node", timeout=0.01)
+            with pytest.raises(CallTimeout):
+                await node.call(("init", er.name), 1, timeout=0.01)
+            with pytest.raises(TimeoutError):
+                await node.main.receive(timeout=0.01)
+        finally:
+            er.resume()
+        assert await node.rpc.call(er.name, "erlang", "node", timeout=20) == er.name
+
+
 async def test_messages_to_several_nodes(elixir_: Any, py_node: Any) -> None:
     async with py_node() as node:
         where = elixir_.name
