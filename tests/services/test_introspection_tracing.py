@@ -409,7 +409,10 @@ async def test_other_tracers_are_refused(pair: RpcPair, kind: Any) -> None:
     for _ in range(2):
         word, *_, reason = await told(pair)
         assert word in (atom("EXIT"), atom("DOWN"))
-        assert reason[0][0] == atom.tracer_refused
+        (word, text), stack = reason
+        assert word == atom.tracer_refused
+        assert b"cannot be traced (by dbg, ttb, observer's trace page)" in text
+        assert [frame[:2] for frame in stack] == [(atom.dbg, atom.do_relay)]
     assert pair.there._runtime.local(pid) is None
 
 

@@ -58,7 +58,12 @@ _RUNNING: Final = frozenset(atoms("running running_procs"))
 _ALL: Final = frozenset(atoms("all processes existing existing_processes"))
 _IN: Final = atom("in")
 _OUT: Final = atom.out
-_REFUSED: Final = b"a Python node has no tracer of dbg but dbg:trace_port(ip, _), which etop uses"
+_REFUSED: Final = (
+    b"calls and messages of a Python node cannot be traced (by dbg, ttb, observer's trace page): it "
+    b"has no tracer but dbg:trace_port(ip, _), by which etop sees who runs"
+)
+#: What stands for our frames in the reports of other nodes.
+_STACK: Final[list[Any]] = [(atom.dbg, atom.do_relay, 2, [])]
 
 
 class TracingFunctions:
@@ -125,7 +130,7 @@ class TracingFunctions:
             case (atom.port, OpaqueFun() as fun) if _is_trace_port(fun):
                 _, number = fun.env
             case _:
-                raise RemoteError("error", (atom.tracer_refused, _REFUSED))
+                raise RemoteError("error", (atom.tracer_refused, _REFUSED), _STACK)
         if len(self._tracers) >= _MOST:
             raise RemoteError("error", (atom.badmatch, (atom.error, atom.system_limit)))
         asker = ASKER.get(parent).node  # who has asked, whoever it says is to be told
