@@ -59,8 +59,8 @@ _ALL: Final = frozenset(atoms("all processes existing existing_processes"))
 _IN: Final = atom("in")
 _OUT: Final = atom.out
 _REFUSED: Final = (
-    b"calls and messages of a Python node cannot be traced (by dbg, ttb, observer's trace page): it "
-    b"has no tracer but dbg:trace_port(ip, _), by which etop sees who runs"
+    b"calls and messages of a Python node cannot be traced (by dbg, ttb, observer's trace page): "
+    b"it has no tracer but dbg:trace_port(ip, _), by which etop sees who runs"
 )
 #: What stands for our frames in the reports of other nodes.
 _STACK: Final[list[Any]] = [(atom.dbg, atom.do_relay, 2, [])]
