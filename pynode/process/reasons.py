@@ -75,6 +75,7 @@ _OWN_MODULES: Final = (
     "pynode.process._stepping",
     "pynode.process.blocking",
     "pynode.process.process",
+    "pynode.process.spawned",
     "pynode.behaviours.",
 )
 

@@ -14,10 +14,12 @@ from pynode.behaviours import (
     GenServer,
     GenStatem,
     Supervisor,
+    TaskSupervisor,
     gen,
     start,
     statem,
     supervisor_client,
+    task_supervisor,
 )
 from pynode.behaviours.agent import get
 from pynode.errors import CallExit, EncodeError, Exit, StartError, Stop
@@ -327,3 +329,17 @@ async def test_an_exit_that_terminate_raises_is_the_end(
     assert caught.value.reason == atom.odd
     (record,) = errors(caplog)
     assert isinstance(record.exc_info[1].__context__, KeyError)  # type: ignore[index,union-attr]
+
+
+async def test_the_stack_of_a_task_that_another_node_wants(runtime: Runtime) -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    runtime.resolver.expose(fail, module="work", name="fail")
+    main = runtime.main
+    tasks = await start(runtime, TaskSupervisor)
+    ref = await task_supervisor.async_nolink(main, tasks, ("work", "fail"))
+    with pytest.raises(CallExit) as caught:
+        await ref
+    stack = caught.value.reason[1]
+    assert [str(frame[1]).rpartition(".")[2] for frame in stack] == ["fail"]
