@@ -2,7 +2,15 @@
 
 cdef inline int _enter(Writer* w, Py_ssize_t size) except -1:
     """Go into a container."""
-    if size > 0xFFFFFFFF:
+    if w.depth < w.max_depth and w.depth < _NATIVE_DEPTH and size <= 0xFFFFFFFFLL:
+        w.depth += 1
+        return _DONE
+    return _why_not(w, size)
+
+
+cdef int _why_not(Writer* w, Py_ssize_t size) except -1:
+    """Tell why a container of ``size`` terms is not gone into."""
+    if size > 0xFFFFFFFFLL:
         if not w.careful:
             return _CARE
         raise EncodeError(_out_of_range)
@@ -10,10 +18,7 @@ cdef inline int _enter(Writer* w, Py_ssize_t size) except -1:
         if not w.careful:
             return _CARE
         raise EncodeError(f"a term nested deeper than {w.max_depth}")
-    if w.depth >= _NATIVE_DEPTH:
-        return _DEEP
-    w.depth += 1
-    return _DONE
+    return _DEEP
 
 
 cdef inline int _put_here(Writer* w, PyObject* value) except -1:
@@ -33,13 +38,60 @@ cdef inline int _put_here(Writer* w, PyObject* value) except -1:
 
 
 cdef int _put_all(Writer* w, PyObject* items) except -1:
-    """Write what is in a tuple that lives until this returns."""
-    cdef Py_ssize_t index
+    """Write what is in a tuple that lives until this returns.
+
+    What messages are made of here, without a turn of ``used`` in between, as in :func:`_put_pair`.
+    """
+    cdef Py_ssize_t index, size
+    cdef PyObject* value
+    cdef PyObject* wire
+    cdef PyTypeObject* kind
+    cdef unsigned char* at = w.bytes_ + w.used
+    cdef unsigned char* end = w.bytes_ + w.room
+    cdef long long number = 0
     cdef int ended
     for index in range(tuple_size(items)):
-        ended = _put_here(w, PyTuple_GET_ITEM(items, index))
+        value = PyTuple_GET_ITEM(items, index)
+        kind = Py_TYPE(value)
+        if kind == _atom_type:
+            wire = <PyObject*>(<Atom>value).wire
+            size = bytes_size(wire)
+            if size <= end - at:
+                copy_short(at, bytes_start(wire), size)
+                at += size
+                continue
+        elif kind == &PyLong_Type:
+            if end - at >= 5 and compact_int(value, &number):
+                if 0 <= number < 256:
+                    at[0] = 97
+                    at[1] = <unsigned char>number
+                    at += 2
+                    continue
+                if -0x80000000LL <= number <= 0x7FFFFFFF:
+                    at[0] = 98
+                    set32(at + 1, <uint32_t>number)
+                    at += 5
+                    continue
+        elif kind == &PyBytes_Type:
+            size = bytes_size(value)
+            if size < _PIECE_BYTES and size + 5 <= end - at:
+                at[0] = 109
+                set32(at + 1, <uint32_t>size)
+                copy_short(at + 5, bytes_start(value), size)
+                at += size + 5
+                continue
+        w.used = at - w.bytes_
+        if kind == &PyTuple_Type:
+            ended = _put_tuple(w, value)
+        elif kind == _pid_type and (<Pid>value).odd is None:
+            ended = _put_pid(w, <Pid>value)
+        else:
+            ended = _put_here(w, value)
         if ended:
             return ended
+        at = w.bytes_ + w.used
+        end = w.bytes_ + w.room
+    w.used = at - w.bytes_
     return _DONE
 
 
@@ -317,7 +369,7 @@ cdef int _put_fun(Writer* w, object value) except -1:
     if ended:
         return ended
     size += w.used + w.aside_bytes - start - 1
-    if size > 0xFFFFFFFF:
+    if size > 0xFFFFFFFFLL:
         raise EncodeError(_out_of_range)
     set32(w.bytes_ + start + 1, <uint32_t>size)
     w.depth -= 1

@@ -29,6 +29,7 @@ cdef struct KeySlot:
     PyObject* text
     uint32_t hash
 
+cdef object (*_read_large)(Reader*, Py_ssize_t, Py_ssize_t)
 cdef AtomSlot[_ATOM_SLOTS] _atom_slots
 cdef KeySlot[_KEY_SLOTS] _key_slots
 cdef (PyObject*)[_PID_SLOTS] _pid_slots
@@ -227,7 +228,7 @@ cdef object _binary(Reader* r, Py_ssize_t pos):
         return _truncated(r, pos)
     size = get32(r.data + pos + 1)
     if size >= _LARGE_BYTES:
-        return _large_binary(r, pos, size)
+        return _read_large(r, pos, size)
     if size > r.size - pos - 5:
         return _truncated(r, pos)
     start = <const char*>r.data + pos + 5
@@ -266,6 +267,10 @@ cdef object _large_binary(Reader* r, Py_ssize_t pos, Py_ssize_t size):
     found = new_large(size)
     memcpy(PyBytes_AS_STRING(found), start, size)
     return found
+
+
+# Called through this, it is not made a part of the small functions, which would be slower.
+_read_large = _large_binary
 
 
 cdef object _string(Reader* r, Py_ssize_t pos):

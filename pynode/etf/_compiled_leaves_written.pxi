@@ -134,7 +134,7 @@ cdef int _put_large(Writer* w, PyObject* owner, const char* data, Py_ssize_t siz
     Nothing here may have the garbage collector look for work: it could run Python code.
     """
     cdef Aside* grown
-    if size > 0xFFFFFFFF:
+    if size > 0xFFFFFFFFLL:
         if not w.careful:
             return _CARE
         raise EncodeError(_out_of_range)

@@ -765,7 +765,7 @@ cdef class OutboundMessages:
         number = runtime._last_ref + 1
         runtime._last_ref = number
         words[0] = number & 0x3FFFF
-        words[1] = number >> 18 & 0xFFFFFFFF
+        words[1] = number >> 18 & 0xFFFFFFFFULL
         words[2] = number >> 50
         return make_reference(runtime.node_name, runtime.creation, 3, words)
 

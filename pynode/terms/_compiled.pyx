@@ -162,7 +162,7 @@ cdef inline bint _word(object value, uint32_t* word) except -1:
     if not PyLong_CheckExact(value):
         return False
     number = PyLong_AsLongLongAndOverflow(value, &overflow)
-    if overflow or number < 0 or number > 0xFFFFFFFF:
+    if overflow or number < 0 or number > 0xFFFFFFFFLL:
         return False
     word[0] = <uint32_t>number
     return True
