@@ -291,8 +291,12 @@ class NameError_(PynodeError):
 class CallExit(PynodeError):
     """A call could not be completed; ``reason`` is the term that ``exit/1`` would carry.
 
-    ``call`` is the ``(module, function, arguments)`` that Erlang adds, or None.
+    ``call`` is the ``(module, function, arguments)`` that Erlang adds, or None.  ``raised`` is
+    what the server raised, where the reason is ``{Raised, Stack}``: its exception's name and text,
+    as far as the reason tells them, are in this one's text, and its stack in a note.
     """
+
+    raised: RemoteError | None = None
 
     def __init__(self, reason: Any, call: Any = None) -> None:
         super().__init__(reason, call)
@@ -300,25 +304,47 @@ class CallExit(PynodeError):
         self.call: Final = call
 
     def __str__(self) -> str:
-        if self.call is None:
-            return f"exit: {shown(self.reason)!r}"
-        return f"exit: {shown(self.reason)!r} in {shown(self.call)!r}"
+        text = self._said()
+        match self.call:
+            case None:
+                return text
+            case (module, function, list(arguments)):
+                inside = f"{shown(arguments)!r}"[1:-1]
+                return f"{text}, in {module}:{function}({inside})"
+        return f"{text}, in {shown(self.call)!r}"
+
+    def _said(self) -> str:
+        return f"exit: {shown(self.reason)!r}" if self.raised is None else f"{self.raised}"
 
 
 class NoProcess(CallExit):
     """``noproc``: no such process, or no process of that name."""
 
+    def _said(self) -> str:
+        return "noproc: no such process, or none of that name"
+
 
 class NoConnection(CallExit):
     """``noconnection`` or ``{nodedown, Node}``: the connection was lost, or never came up."""
+
+    def _said(self) -> str:
+        if type(self.reason) is tuple and len(self.reason) == 2:
+            return f"nodedown: no connection to {self.reason[1]}"
+        return "noconnection: no connection to the node"
 
 
 class CallTimeout(CallExit, TimeoutError):
     """``timeout``: no reply in time.  A later reply is dropped."""
 
+    def _said(self) -> str:
+        return "timeout: no reply in time"
+
 
 class CallingSelf(CallExit):
     """``calling_self``: a process called itself, and would wait for ever."""
+
+    def _said(self) -> str:
+        return "calling_self: a process cannot call itself"
 
 
 class RemoteError(PynodeError):

@@ -48,6 +48,7 @@ from pynode.errors import (
     NoProcess,
 )
 from pynode.process.reasons import crash_reason
+from pynode.process.stacks import with_raised
 from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, ImproperList, Pid, Reference, copy_term, identical
 
@@ -98,7 +99,7 @@ def call_exit(reason: Any, called: Any = None) -> CallExit:
         type(reason) is tuple and len(reason) == 2 and reason[0] == NODEDOWN
     ):
         return NoConnection(reason, called)
-    return CallExit(reason, called)
+    return with_raised(CallExit(reason, called))
 
 
 # --------------------------------------------------------------------------- call

@@ -13,11 +13,10 @@ Source: Elixir's ``Exception``; stdlib's ``erl_error``; :mod:`pynode.process.rea
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.errors import PynodeError, RemoteError
-from pynode.process.words import PYTHON_ERROR
+from pynode.process.stacks import read_exception
 from pynode.terms import Atom, atom, charlist_text, elixir
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ __all__ = ["LONGEST", "describe", "is_described"]
 LONGEST: Final = 5.0
 
 _EXCEPTION: Final = elixir("Exception")
-_STRUCT: Final = atom("__struct__")
-_MESSAGE: Final = atom.message
 # re compiles each when it is first used, and remembers it.
 _BANNER: Final = r"(?s)\*\* \((.+?)\) (.*)"
 _ERL_HEAD: Final = r"exception (?:error|exit): ?"
@@ -40,19 +37,7 @@ _ERL_HINT: Final = r"^ +\*\*\* (.+)$"
 
 def is_described(error: RemoteError) -> bool:
     """Set what the reason itself tells; return whether nobody has to be asked for more."""
-    reason = error.reason
-    if error.kind == "throw":
-        return True
-    match reason:
-        case (word, Atom() as name, bytes() | str() as text) if word == PYTHON_ERROR:
-            error.describe(name.name, _text(text))
-            return True
-    if isinstance(reason, Mapping):
-        struct, said = reason.get(_STRUCT), reason.get(_MESSAGE)
-        if type(struct) is Atom:
-            message = _text(said) if isinstance(said, bytes | str) else None
-            error.describe(struct.name.removeprefix("Elixir."), message)
-    return error.node is None
+    return error.kind == "throw" or read_exception(error) or error.node is None
 
 
 async def describe(process: Process, error: RemoteError, timeout: float | None) -> None:
@@ -113,7 +98,3 @@ def _erlang(error: RemoteError, text: str) -> bool:
     hints = [] if end is None else re.findall(_ERL_HINT, text[end.start() :], re.MULTILINE)
     error.describe(error.exception, ": ".join([message, "; ".join(hints)] if hints else [message]))
     return True
-
-
-def _text(text: bytes | str) -> str:
-    return text if isinstance(text, str) else text.decode("utf-8", "replace")

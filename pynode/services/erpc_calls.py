@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from pynode.behaviours.gen import call_exit
 from pynode.errors import CallExit, RemoteError
 from pynode.process.names import as_atom
+from pynode.process.stacks import with_stack
 from pynode.process.timeouts import check_deadline, check_timeout
 from pynode.shown import shown
 from pynode.terms import Atom, ExportFun, OpaqueFun, Reference, atom
 
 from .evaluate import ERROR, EXIT, RETURN, THROW
-from .stacks import with_stack
 
 if TYPE_CHECKING:
     from pynode.process.calls import ReasonSlot
@@ -153,7 +153,7 @@ def remote_error(kind: str, reason: Any, stack: Any, node: Atom) -> RemoteError:
 
 def in_call(error: CallExit, node: Atom, function: Called) -> CallExit:
     """Return ``error`` as that of ``erpc:call(Node, M, F, Args)``."""
-    return type(error)(error.reason, (_ERPC, atom.call, [node, *function]))
+    return call_exit(error.reason, (_ERPC, atom.call, [node, *function]))
 
 
 def time_left(runtime: Runtime, timeout: float | None, deadline: float | None) -> float | None:

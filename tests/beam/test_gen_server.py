@@ -350,6 +350,32 @@ async def test_python_sees_how_a_call_ends(beam: Any, py_node: Any) -> None:
         assert not node.main.monitors
 
 
+async def test_a_failed_call_says_what_the_server_raised(beam: Any, py_node: Any) -> None:
+    ex = beam()
+    async with py_node() as node:
+        await node.connect(ex.name)
+        await ex.aeval("""
+            defmodule Raiser do
+              use GenServer
+              def init(_), do: {:ok, nil}
+              def handle_call(:raise, _, _), do: raise(ArgumentError, "bad é")
+              def handle_call(:badarith, _, _), do: :erlang.error(:badarith)
+            end
+            for n <- [:r1, :r2], do: {:ok, _} = GenServer.start(Raiser, nil, name: n)
+        """)
+        with pytest.raises(CallExit) as caught:
+            await node.call(("r1", ex.name), atom("raise"))
+        assert str(caught.value).startswith(
+            f"ArgumentError on {ex.name}: bad \xe9, in gen_server:call(('r1', "
+        )
+        [note] = caught.value.__notes__
+        assert note.startswith(f"stack on {ex.name}:\n  Raiser.handle_call/3 (")
+        with pytest.raises(CallExit) as caught:
+            await node.call(("r2", ex.name), atom.badarith)
+        assert str(caught.value).startswith(f"error on {ex.name}: atom.badarith in (")
+        assert caught.value.reason[0] == atom.badarith
+
+
 async def test_calls_in_flight_when_the_node_goes_down(beam: Any, py_node: Any) -> None:
     ex = beam()
     pid = await elixir_counter(ex)

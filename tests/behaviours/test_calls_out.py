@@ -458,6 +458,54 @@ async def test_a_busy_peer_stops_nothing_that_has_to_do_with_others(py_node: Any
         assert await node.call(pair.server, 2) == 2
 
 
+async def test_a_failed_call_says_what_the_server_raised(py_node: Any) -> None:
+    async with two(py_node) as pair:
+        node, other = pair.node, pair.other
+        here = await node.start(Server)
+        for target in (("server", other.name), here):
+            with pytest.raises(CallExit) as caught:
+                await node.call(target, atom.crash)
+            error = caught.value
+            where = node.name if target == here else other.name
+            said = f"ValueError on {where}: crash, in gen_server:call("
+            assert str(error).startswith(said)
+            assert str(error).endswith(", atom.crash, 5000)")
+            assert error.reason[0] == (atom.python_error, atom.ValueError, b"crash")
+            assert error.raised is not None
+            assert (error.raised.exception, error.raised.message) == ("ValueError", "crash")
+            [note] = error.__notes__
+            assert note.startswith(f"stack on {where}:\n  ")
+            assert "Server.handle_call/3" in note
+            assert "test_calls_out.py:" in note
+        with pytest.raises(NoProcess, match=r"^noproc: no such process, .* in gen_server:call\("):
+            await node.call(("none", other.name), 1)
+        with pytest.raises(CallTimeout, match=r"^timeout: no reply in time, in gen_server:call\("):
+            await node.call(await other.start(Server), atom.later, timeout=0.001)
+        with pytest.raises(NoConnection, match=r"^nodedown: no connection to none@localhost"):
+            await node.call(("none", "none@localhost"), 1)
+
+
+def test_which_reasons_are_read() -> None:
+    frame = (atom.m, atom.f, 1, [(atom.file, list(b"m.erl")), (atom.line, 3)])
+    struct = {atom("__struct__"): Atom("Elixir.KeyError"), atom.message: b"no key"}
+    called = (atom.gen_server, atom.call, [("s", Atom("x@h")), 1, 5000])
+    texts = {
+        "error on x@h: atom.badarith in": (atom.badarith, [frame]),
+        "KeyError on x@h: no key, in gen_server:call(": (struct, [frame]),
+        "exit: (atom.a, [])": (atom.a, []),
+        "exit: (atom.a, [1, (2,)])": (atom.a, [1, (2,)]),
+        "exit: atom.bye": atom.bye,
+    }
+    for text, reason in texts.items():
+        error = gen.call_exit(reason, called)
+        assert str(error).startswith(text)
+        assert (error.raised is None) == text.startswith("exit")
+        assert error.reason is reason
+        stack = ["stack on x@h:\n  m:f/1 (m.erl:3)"]
+        assert getattr(error, "__notes__", []) == ([] if error.raised is None else stack)
+    assert str(gen.call_exit((atom.badarith, [frame]))).startswith("error: atom.badarith")
+
+
 def in_thread(node: Node, target: Pid) -> Any:
     node.send(target, 1)
     return 2

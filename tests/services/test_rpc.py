@@ -22,8 +22,8 @@ from pynode.errors import (
 from pynode.policy import Action, Deny, default_policy
 from pynode.process import Process
 from pynode.process.current import self_
+from pynode.process.stacks import stack_lines
 from pynode.services.rpc import Rpc
-from pynode.services.stacks import stack_lines
 from pynode.terms import Atom, ExportFun, atom, charlist
 from pynode.testing import eventually
 
