@@ -717,7 +717,8 @@ cdef class OutboundMessages:
         if gather is None or ~gather.flags & _MONITORS or self._former or not process.alive:
             return None
         if timeout is not None:
-            check_timeout(timeout)
+            if type(timeout) is not float or not <double>timeout >= 0:
+                check_timeout(timeout)
             seconds = timeout
         task = _current_task(self._loop)
         stepped = isinstance(task, TaskCore) and (<TaskCore>task).stepping
