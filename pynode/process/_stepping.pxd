@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
+from pynode.process._timers cimport Timer, TimerHeap
 from pynode.terms._compiled cimport Pid
 
 
@@ -52,7 +53,11 @@ cdef class Waiting:
     cdef unsigned char _state
     cdef unsigned char _text
     cdef unsigned char _woken
+    # It has a time-out, of so many seconds, and that is over.
+    cdef unsigned char _timed
+    cdef unsigned char _expired
     cdef public uint32_t seen
+    cdef double _seconds
     # The process while this waits in it; it clears this before it goes.
     cdef void* _in
     # The process before that.
@@ -68,6 +73,7 @@ cdef class Waiting:
     cdef int _other_way(self, object coroutine, void** result) except -1
     cdef int _done(self, object message, void** result) except -1
     cdef int _leave(self) except -1
+    cdef object _timeout(self)
 
 
 cdef class TaskCore:
@@ -100,6 +106,8 @@ cdef class More:
     cdef TaskCore task
     # Receives that wait elsewhere than in the process's own coroutine.
     cdef list receivers
+    # Of the receive that its own coroutine waits in, if that has a time-out.
+    cdef Timer timer
     cdef object rare
     cdef object held_by
     cdef object name

@@ -25,8 +25,8 @@ cdef class Receive:
     """What ``process.receive()`` returns; to be awaited once, as a coroutine.
 
     What is awaited in its place is a :class:`Waiting` where a process waits for a message of its
-    own, and where there is one already; else (a time-out, another process's messages, a process
-    that is held or dead) a coroutine of ``Process``.
+    own, and where there is one already; else (another process's messages, a process that is held
+    or dead) a coroutine of ``Process``.
     """
 
     cdef bint _used
@@ -83,8 +83,11 @@ cdef class Receive:
         if process is None:
             raise RuntimeError("a receive is made by a process")
         scheduler = process._scheduler
-        if timeout is None and scheduler.current is process:
+        if scheduler.current is process:
             waiting = Waiting.__new__(Waiting)
+            if timeout is not None:
+                waiting._seconds = timeout
+                waiting._timed = True
             waiting._process = process
             waiting._match = match
             waiting._text = self._text
@@ -192,11 +195,14 @@ cdef class Waiting:
             raise
 
     cdef int _look(self, void** result) except -1:
+        timers = None
         process = self._process
         scheduler = process._scheduler
         if self._state == NEW:
             if not process._alive or _held(process):
-                return self._other_way(process._receive_other(self._match, None, self._text), result)
+                return self._other_way(
+                    process._receive_other(self._match, self._timeout(), self._text), result
+                )
             # One that is going to wait anyway need not give way.
             mailbox = process.mailbox
             if mailbox is not None and mailbox.all() and scheduler.used_up():
@@ -209,6 +215,10 @@ cdef class Waiting:
             message = mailbox.search(self._match, process, 0, self._text)
             if message is not _NOTHING:
                 return self._done(message, result)
+        if self._timed:
+            if self._seconds <= 0:
+                raise TimeoutError("no such message")
+            timers = scheduler._runtime.timers
         if (
             process._alive
             and process._receive is None
@@ -216,9 +226,17 @@ cdef class Waiting:
             and scheduler._stepped.process is process
             and (process._more is None or process._more.receivers is None)
             and scheduler.in_step()
+            and (not self._timed or type(timers) is TimerHeap)
         ):
+            if self._timed:
+                _more(process).timer = (<TimerHeap>timers).start(self._seconds, _expire, (process,))
             return self._wait(result)
-        return self._other_way(process._receive_waiting(self._match, None, self._text), result)
+        return self._other_way(
+            process._receive_waiting(self._match, self._timeout(), self._text), result
+        )
+
+    cdef object _timeout(self):
+        return self._seconds if self._timed else None
 
     cdef int _other_way(self, object coroutine, void** result) except -1:
         self._match = coroutine
@@ -260,6 +278,8 @@ cdef class Waiting:
                     self.seen = len(mailbox.saved)
                 if message is not _NOTHING:
                     return self._done(message, result)
+            if self._expired:
+                raise TimeoutError("no such message")
             if not process._alive:
                 raise ProcessDead(process.pid, process.exit_reason)
         except BaseException:
@@ -284,8 +304,23 @@ cdef class Waiting:
             process = <ProcessCore>self._in
             self._in = NULL
             process._match = None
+            if self._timed:
+                timer = process._more.timer
+                process._more.timer = None
+                timer.stop()
             process._receive = None  # this may be the last of us
         return 0
+
+
+def _expire(ProcessCore process not None):
+    """End the receive that waits in the process for lack of time.
+
+    A timer whose receive an interrupt has kept from waiting is not that of the next.
+    """
+    timer = None if process._more is None else process._more.timer
+    if timer is not None and timer.callback is None and process._receive is not None:
+        process._receive._expired = True
+        process._receive.woken()
 
 
 cdef int _waiting_send(PyObject* waiting, PyObject* value, PyObject** result) except -1:
