@@ -32,6 +32,7 @@ from pynode.config import (
     nameless_host,
 )
 from pynode.errors import CallExit, ConfigError, NodeDown
+from pynode.forked import keep_in, problem
 from pynode.options import check_options
 from pynode.policy import Policy, default_policy
 from pynode.process.resolver import Resolver
@@ -219,9 +220,13 @@ class Node(ClientWords, SpawnWords):
         self._quick: Any = None
         self._discoveries: list[Discovery] = []
         self._stopping: asyncio.Task[None] | None = None
+        #: In a forked child, the process that the node lives in.
+        self._left_in: int | None = None
 
     def __repr__(self) -> str:
-        if self._stopping is not None:
+        if self._left_in is not None:
+            state = f"in process {self._left_in}"
+        elif self._stopping is not None:
             state = "stopped"
         else:
             state = "running" if self._services is not None else "not started"
@@ -250,6 +255,8 @@ class Node(ClientWords, SpawnWords):
         return node
 
     async def _start(self) -> None:
+        if self._left_in is not None:
+            raise self._not_running()
         if self._net is not None:
             raise NodeDown(f"{self.name} was started before; a Node object is started once")
         # Late, for whoever imports the package and starts no node.
@@ -258,6 +265,7 @@ class Node(ClientWords, SpawnWords):
         from pynode.process.runtime import Runtime
         from pynode.services import Services
 
+        keep_in(self)
         config = self.config
         self._net = net = Net(config, offered(hidden=config.hidden), telemetry=self.telemetry)
         try:
@@ -289,6 +297,16 @@ class Node(ClientWords, SpawnWords):
             await self._tear_down()
             raise
 
+    def left_behind(self, pid: int) -> None:
+        """In a forked child: refuse every use; the node goes on in ``pid``."""
+        self._left_in = pid
+        self._services = self._quick = None
+
+    def _not_running(self) -> NodeDown:
+        if self._left_in is not None:
+            return NodeDown(problem(str(self.name), self._left_in))
+        return NodeDown(f"{self.name} is not running")
+
     def _renamed(self, name: Atom, creation: int) -> None:
         self._name = name
         if self._runtime is not None:
@@ -302,8 +320,11 @@ class Node(ClientWords, SpawnWords):
         Processes end with reason ``shutdown``; what they, and everybody before, sent is handed
         to the network first, within ``Timeouts.stop``.  May be called again, and from any task of
         the loop; every call returns when the node is down.  Cancelled, it still leaves in good
-        order, which ``Timeouts.stop`` bounds, and raises the cancellation after that.
+        order, which ``Timeouts.stop`` bounds, and raises the cancellation after that.  In a
+        forked child it does nothing: the node is the parent's.
         """
+        if self._left_in is not None:
+            return
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(
                 self._tear_down(), name=f"pynode stop of {self.name}", context=Context()
@@ -363,7 +384,7 @@ class Node(ClientWords, SpawnWords):
             NodeDown: the node is not running.
         """
         if self._runtime is None or self._services is None:
-            raise NodeDown(f"{self.name} is not running")
+            raise self._not_running()
         return self._runtime
 
     @property
@@ -374,7 +395,7 @@ class Node(ClientWords, SpawnWords):
             NodeDown: the node is not running.
         """
         if self._net is None or self._services is None:
-            raise NodeDown(f"{self.name} is not running")
+            raise self._not_running()
         return self._net
 
     @property
@@ -385,7 +406,7 @@ class Node(ClientWords, SpawnWords):
             NodeDown: the node is not running.
         """
         if self._services is None:
-            raise NodeDown(f"{self.name} is not running")
+            raise self._not_running()
         return self._services
 
     @property

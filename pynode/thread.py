@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from pynode.behaviours.words import NORMAL
 from pynode.errors import NodeDown
+from pynode.forked import keep_in, problem
 
 if TYPE_CHECKING:
     from pynode.behaviours.clients import (
@@ -75,6 +76,8 @@ class NodeThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
+        #: In a forked child, the process that the node lives in.
+        self._left_in: int | None = None
 
     # ------------------------------------------------------------------ start and stop
 
@@ -84,6 +87,9 @@ class NodeThread:
         Raises:
             What starting a node raises; no thread is left then.
         """
+        if self._left_in is not None:
+            raise self._not_running()
+        keep_in(self)
         started: Future[None] = Future()
         self._thread = threading.Thread(
             target=asyncio.run, args=(self._main(started),), name="pynode", daemon=True
@@ -111,6 +117,17 @@ class NodeThread:
             await self._stop.wait()
         finally:
             await node.stop()
+
+    def left_behind(self, pid: int) -> None:
+        """In a forked child: there is no such thread, and every use is refused."""
+        self._left_in = pid
+        self._thread = None
+
+    def _not_running(self) -> NodeDown:
+        if self._left_in is not None:
+            name = "the node" if self._node is None else str(self._node.name)
+            return NodeDown(problem(name, self._left_in))
+        return NodeDown("the node is not running")
 
     def stop(self) -> None:
         """Stop the node and its thread, and wait for both.  May be called again."""
@@ -149,7 +166,7 @@ class NodeThread:
             NodeDown: it is not running.
         """
         if self._node is None or self._thread is None:
-            raise NodeDown("the node is not running")
+            raise self._not_running()
         return self._node
 
     @overload
@@ -168,7 +185,7 @@ class NodeThread:
             RuntimeError: called on the node's own thread, where it would wait for itself.
         """
         if self._loop is None or self._thread is None:
-            raise NodeDown("the node is not running")
+            raise self._not_running()
         if threading.current_thread() is self._thread:
             raise RuntimeError("a blocking call on the node's own thread would wait for itself")
         future = asyncio.run_coroutine_threadsafe(_call(function, args, options), self._loop)

@@ -19,7 +19,7 @@ ROOT = Path(pynode.__file__).parent
 
 #: From the leaves up: a room imports rooms before it, and itself.
 LAYERS = [
-    {"_lazy", "_values", "shown"},
+    {"_lazy", "_values", "forked", "shown"},
     {"errors"},
     {"config"},
     {"telemetry"},
@@ -168,6 +168,7 @@ NODE_IMPORTS = {
     "pynode.behaviours.words",
     "pynode.client_words",
     "pynode.config",
+    "pynode.forked",
     "pynode.errors",
     "pynode.node",
     "pynode.options",

@@ -17,6 +17,7 @@ import threading
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from pynode.errors import ConfigError, ConnectTimeout, HostError
+from pynode.forked import own_socket
 
 __all__ = [
     "Address",
@@ -254,6 +255,7 @@ def bind_listeners(endpoints: list[Endpoint], port: int) -> list[socket.socket]:
 
 def _bind(endpoint: Endpoint, port: int) -> socket.socket:
     sock = socket.socket(endpoint.family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    own_socket(sock)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

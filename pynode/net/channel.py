@@ -20,6 +20,8 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeAlias
 
+from pynode.forked import keep_in, own_socket
+
 __all__ = ["Buffer", "Channel", "Receiver", "TlsFault", "connect_socket"]
 
 Buffer: TypeAlias = bytes | memoryview
@@ -75,6 +77,7 @@ class Channel:
     """One connected socket; closed exactly once, by :meth:`close` or by the other side."""
 
     __slots__ = (
+        "__weakref__",
         "_fd",
         "_lost_handle",
         "_out",
@@ -117,6 +120,8 @@ class Channel:
         self._scratch = _scratch()
         self._reading = False
         self._lost_handle: asyncio.Handle | None = None
+        own_socket(sock)
+        keep_in(self)
         self.resume()
 
     # ------------------------------------------------------------------ reading
@@ -298,6 +303,15 @@ class Channel:
 
     # ------------------------------------------------------------------ ending
 
+    def left_behind(self, pid: int) -> None:
+        """In a forked child: be closed; the socket, which ``pid`` has too, is closed already."""
+        self.closed = True
+        self._reading = self.blocked = False
+        if self._lost_handle is not None:
+            self._lost_handle.cancel()
+        self._out.clear()
+        self.out_bytes = 0
+
     def close(self) -> None:
         """Close now: what is queued and not yet in the kernel is dropped; no callback follows."""
         if self.closed:
@@ -338,6 +352,7 @@ async def connect_socket(
         OSError: as ``connect`` has it.
     """
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    own_socket(sock)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

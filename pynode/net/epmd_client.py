@@ -310,6 +310,11 @@ class Registration:
         if self._retrying is not None:
             self._retrying.cancel()
 
+    def left_behind(self) -> None:
+        """In a forked child: try no more."""
+        self._closed = True
+        self._channel = None
+
     async def closed(self) -> None:
         """Wait until nothing of it runs any more, and EPMD can register the name again.
 

@@ -55,6 +55,12 @@ class Listening:
             reception.abort()
         self.receptions.clear()
 
+    def left_behind(self) -> None:
+        """In a forked child: forget the door, which is closed already."""
+        self.accepting = False
+        self.listeners.clear()
+        self.receptions.clear()
+
     def resume(self) -> None:
         """Accept connections while the node runs."""
         if not self.accepting and self._net.running:

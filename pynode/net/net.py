@@ -43,6 +43,7 @@ from pynode.errors import (
     TlsError,
 )
 from pynode.etf.pieces import Encoded
+from pynode.forked import keep_in
 from pynode.net.addresses import (
     Endpoint,
     listen_addresses,
@@ -237,6 +238,7 @@ class Net:
         if self.running:
             return
         self.loop = asyncio.get_running_loop()
+        keep_in(self, self.loop)
         config = self.config
         Handshake.accept(self.local, 0)  # a name that cannot be written there is refused here
         if self.dynamic:
@@ -306,6 +308,16 @@ class Net:
         finally:
             if registration is not None:
                 await registration.closed()
+
+    def left_behind(self, pid: int) -> None:
+        """In a forked child: forget everything; the connections are those of ``pid``."""
+        self.running = False
+        self.ticker.stop()
+        self.awake.stop()
+        self._listening.left_behind()
+        self._registering.left_behind()
+        for table in (self._entries, self._links, self.gathers, self._unwritten, self._refused):
+            table.clear()
 
     def own_task(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Start a task that :meth:`stop` ends."""

@@ -74,6 +74,13 @@ class Registering:
             self._server.stop()
         return registration
 
+    def left_behind(self) -> None:
+        """In a forked child: register nowhere again; the embedded EPMD is the parent's."""
+        registration, self._registration = self._registration, None
+        if registration is not None:
+            registration.left_behind()
+        self._server = None
+
     async def _server_endpoints(self, where: Endpoint) -> list[Endpoint]:
         """Return where an embedded EPMD is to listen, the address of our own questions first."""
         if not is_loopback(where.host):

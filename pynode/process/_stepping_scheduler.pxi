@@ -113,6 +113,18 @@ cdef class SchedulerCore:
         elif not future.done():
             future.set_result(None)
 
+    def left_behind(self):
+        """In a forked child: run nothing more."""
+        cdef uint32_t turn = self._next
+        cdef void* found
+        while turn != self._end:
+            found = self._turns[turn & (self._room - 1)]
+            if found != NULL:
+                self._turns[turn & (self._room - 1)] = NULL
+                (<ProcessCore>found)._ready = False
+            turn += 1
+        self._woken.clear()
+
     cdef int _arm(self) except -1:
         try:
             self._call_soon(self._turn, context=self._runtime.context)

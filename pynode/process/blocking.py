@@ -115,11 +115,13 @@ class Marshal:
                 awaitable.close()  # where it was refused, or cancelled before it began
 
     def _ask(self, request: _Request) -> Any:
+        if self._closed:
+            raise NodeDown(self._runtime.gone_because)
         if threading.get_ident() == self._runtime.thread_id:
             raise RuntimeError("on the loop's own thread, await instead of waiting for the loop")
         with self._lock:
             if self._closed:
-                raise NodeDown("the node has stopped")
+                raise NodeDown(self._runtime.gone_because)
             if not self._queue:  # before it has one: an interrupt may come in between
                 self._runtime.loop.call_soon_threadsafe(self._serve)
             self._queue.append(request)
@@ -177,6 +179,12 @@ class Marshal:
             if request.process is process:
                 task.cancel()
 
+    def left_behind(self) -> None:
+        """In a forked child: refuse every call; another thread may have had the lock."""
+        self._lock = threading.Lock()
+        self._closed = True
+        self._queue.clear()
+
     def close(self) -> None:
         """Refuse further calls, and those not made yet."""
         with self._lock:
@@ -185,7 +193,7 @@ class Marshal:
             self._queue.clear()
         for request in waiting:
             if not request.settled:
-                request.settle(None, NodeDown("the node has stopped"))
+                request.settle(None, NodeDown(self._runtime.gone_because))
 
 
 class _Pending:

@@ -53,6 +53,7 @@ class Delivery(_Core):
     #: The names, with their creations, that a node without a name of its own has gone by before.
     former: dict[tuple[Atom, int], None]
     stopped: bool
+    gone_because: str
     #: The compiled way to other nodes; it refuses what needs a closer look.
     quick: Any
     names: Names
@@ -130,7 +131,7 @@ class Delivery(_Core):
     def refusal(self, process: Process) -> Exception:
         """Return the error for an act of a process that has ended."""
         if self.stopped:
-            return NodeDown("the node has stopped")
+            return NodeDown(self.gone_because)
         return ProcessDead(process.pid, process.exit_reason)
 
     def _send_pid(self, process: Process, dest: Pid, message: Any, priority: bool) -> None:

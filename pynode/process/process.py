@@ -15,6 +15,7 @@ from pynode.process.mailbox import NOTHING, Mailbox, Match, Receiver
 from pynode.process.shared import CURRENT
 from pynode.process.task import ProcessTask, Waiter
 from pynode.process.timeouts import check_timeout
+from pynode.process.words import LEFT_BEHIND
 
 if TYPE_CHECKING:
     from pynode.process.body import Body
@@ -247,6 +248,8 @@ class Process(_Core):
     async def _give_way(self, timeout: float | None) -> float | None:
         """Wait where that has to be before a receive; return what is left of ``timeout``."""
         runtime = self.runtime
+        if self.exit_reason is LEFT_BEHIND:
+            raise runtime.refusal(self)
         if self.held_by is not None and timeout is None:
             await runtime.router.released(self)
         elif self.held_by is not None and timeout is not None and timeout > 0:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pynode.config import Limits
 from pynode.errors import CallExit, NoConnection, NodeDown
+from pynode.forked import keep_in, problem
 from pynode.policy import Policy, default_policy
 from pynode.process._choice import InboundMessages, OutboundMessages
 from pynode.process._core import stepping
@@ -42,7 +43,7 @@ from pynode.process.spawned import name_of_mfa
 from pynode.process.stopping import Stopping
 from pynode.process.timers import TimerHeap
 from pynode.process.user_timers import UserTimers
-from pynode.process.words import BADOPT, NOTSUP, SPAWN_REPLY
+from pynode.process.words import BADOPT, LEFT_BEHIND, NOTSUP, SPAWN_REPLY
 from pynode.shown import shown
 from pynode.telemetry import Telemetry
 from pynode.terms import Atom, Pid, Reference
@@ -60,6 +61,7 @@ _MAX_ID: Final = (1 << 28) - 1
 _MAX_SERIAL: Final = (1 << 32) - 1
 #: A node that loses its name this often forgets what it was called first.
 _MAX_FORMER: Final = 1000
+_LEFT_BEHIND: Final = Atom("left_behind")
 _NO_NETWORK: Final = Atom("no_network")
 
 
@@ -104,6 +106,8 @@ class Runtime(Signals):
         #: The group leader of processes spawned from outside any process; None: ``main``.
         self.default_group_leader: Pid | None = None
         self.stopped = False
+        #: What is said to whoever acts after that.
+        self.gone_because = "the node has stopped"
         #: Processes that serve the others, and so outlive them at the stop.
         self.system: set[Process] = set()
         self._table: dict[int, Process] = {} if stepping is None else stepping.Table()
@@ -131,6 +135,7 @@ class Runtime(Signals):
         #: The compiled way in of plain messages; None: they come through :meth:`control`.
         self.messages = None if InboundMessages is None else InboundMessages(self)
         self._stopping = Stopping(self)
+        keep_in(self)
 
     def attach(self, outbound: Outbound) -> None:
         """Give the way to other nodes; until then they are all unreachable."""
@@ -211,7 +216,7 @@ class Runtime(Signals):
                 coroutine ends its process with a TypeError that says so.
         """
         if self.stopped:
-            raise NodeDown("the node has stopped")
+            raise NodeDown(self.gone_because)
         if body is not None and not callable(body) and not hasattr(body, "message"):
             raise TypeError(
                 f"what a process runs is async def function(process, ...), not {shown(body)!r}"
@@ -666,6 +671,19 @@ class Runtime(Signals):
         goes on.  Threads of blocking processes end after the callback that they are in.
         """
         await self._stopping.stop(timeout)
+
+    def left_behind(self, pid: int) -> None:
+        """In a forked child: nothing of it runs here, and whatever is asked of it is refused."""
+        self.stopped = True
+        self.gone_because = problem(str(self.node_name), pid)
+        self.marshal.left_behind()
+        self.timers.close()
+        self.scheduler.left_behind()
+        for process in self.processes():
+            process.alive = False
+            process.exit_reason = LEFT_BEHIND
+            self._table.pop(process.pid.id, None)
+        self.aliases.clear()
 
     @property
     def stopping(self) -> bool:

@@ -91,6 +91,11 @@ class _Core:
         elif not future.done():
             future.set_result(None)
 
+    def left_behind(self) -> None:
+        """In a forked child: run nothing more."""
+        self._queue.clear()
+        self._woken.clear()
+
     def _arm(self) -> None:
         try:
             self._call_soon(self._turn, context=self._runtime.context)

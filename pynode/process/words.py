@@ -15,6 +15,8 @@ FUNCTION_CLAUSE: Final = Atom("function_clause")
 IO_REPLY: Final = Atom("io_reply")
 KILL: Final = Atom("kill")
 KILLED: Final = Atom("killed")
+#: What is left of a process in a forked child.
+LEFT_BEHIND: Final = Atom("left_behind")
 NOCONNECTION: Final = Atom("noconnection")
 NODEDOWN: Final = Atom("nodedown")
 NODEUP: Final = Atom("nodeup")
