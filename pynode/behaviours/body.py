@@ -20,6 +20,7 @@ from pynode.behaviours._choice import QuickBody
 from pynode.behaviours.names import ServerName, give_name, plain_name, take_name
 from pynode.behaviours.status import Failure, report
 from pynode.behaviours.trace import generic_text
+from pynode.behaviours.values import term_or_repr
 from pynode.behaviours.words import ACK, ANCESTORS, ERROR, IGNORE, INITIAL_CALL, NORMAL, OK
 from pynode.errors import (
     NO_REPLY,
@@ -32,6 +33,7 @@ from pynode.errors import (
 )
 from pynode.process.process import current_process
 from pynode.process.reasons import reason_of
+from pynode.shown import shown
 from pynode.terms import Atom, Pid
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from pynode.behaviours.extra import Extra
     from pynode.process.process import Process
 
-__all__ = ["BehaviourBody", "Step"]
+__all__ = ["BehaviourBody", "Step", "nothing_from_init"]
 
 Step = "Coroutine[Any, Any, None] | None"
 
@@ -178,7 +180,9 @@ class BehaviourBody(QuickBody):
             self._remember_ancestors()
             result = self.init_callbacks()
             if type(result) is CoroutineType:
-                await result
+                result = await result
+            if result is not None:
+                nothing_from_init(result)
         except Ignore:
             await self._give_up(StartIgnored(IGNORE))
             raise Exit(NORMAL) from None
@@ -307,6 +311,15 @@ class BehaviourBody(QuickBody):
             self.failure = Failure(message, client, more or {})
 
 
+def nothing_from_init(result: Any) -> None:
+    """Refuse what an ``init`` returned that is to return nothing, as ``{bad_return_value, It}``."""
+    if result is not None:
+        raise Stop((_BAD_RETURN_VALUE, term_or_repr(result))) from TypeError(
+            f"init returns nothing, not {shown(result)!r}: it keeps the state in attributes, and "
+            "to start no server it raises Stop(reason) or Ignore"
+        )
+
+
 def _chain(later: BaseException, error: BaseException) -> None:
     """Make ``error`` the context of what was raised while it was being dealt with."""
     known = {id(later)}
@@ -327,5 +340,6 @@ def _line_of(process: Process | None) -> tuple[Any, ...]:
     return (process.pid if process.name is None else process.name, *further)
 
 
+_BAD_RETURN_VALUE: Final = Atom("bad_return_value")
 _IN: Final = Atom("in")
 _INIT: Final = Atom("init")

@@ -11,7 +11,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from pynode.behaviours import gen
-from pynode.behaviours.body import BehaviourBody
+from pynode.behaviours.body import BehaviourBody, nothing_from_init
 from pynode.behaviours.dialects import DIALECTS, Installed
 from pynode.behaviours.status import NORMAL_LOOK, dictionary_terms, formatted, header
 from pynode.behaviours.system import handle_system
@@ -89,7 +89,8 @@ class ManagerBody(BehaviourBody):
             installed = Installed(cls._module, self._make(cls))
             result = installed.handler.init(*args, **kwargs)
             if type(result) is CoroutineType:
-                await result
+                result = await result
+            nothing_from_init(result)
             self.handlers.insert(0, installed)
 
     async def finish(self, reason: Any) -> None:
@@ -209,7 +210,8 @@ class ManagerBody(BehaviourBody):
         try:
             result = installed.handler.init(to_text(argument) if cls._text else argument)
             if type(result) is CoroutineType:
-                await result
+                result = await result
+            nothing_from_init(result)
         except (Exception, Exit) as error:
             self._unwatch(installed)
             if isinstance(error, Stop):

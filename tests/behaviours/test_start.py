@@ -207,3 +207,40 @@ async def test_the_stop_of_the_node_ends_servers_that_trap(runtime: Runtime) -> 
     await sys.suspend(runtime.main, suspended)
     await runtime.stop(None)
     assert ended == [atom.shutdown, atom.stop, atom.shutdown, atom.shutdown]
+
+
+@pytest.mark.parametrize(
+    "returned", [(atom.stop, atom.why), atom.ignore, (atom.ok, {}), 5], ids=repr
+)
+@pytest.mark.parametrize("kind", ["plain", "async", "blocking"])
+async def test_init_that_returns_something_fails_the_start(
+    runtime: Runtime, kind: str, returned: Any
+) -> None:
+    class Plain(GenServer):
+        def init(self) -> Any:
+            return returned
+
+    class Async(GenServer):
+        async def init(self) -> Any:
+            return returned
+
+    class Blocking(GenServer, blocking=True):
+        def init(self) -> Any:
+            return returned
+
+    server = {"plain": Plain, "async": Async, "blocking": Blocking}[kind]
+    with pytest.raises(StartError) as caught:
+        await start(runtime, server, name="returns")
+    assert caught.value.reason == (atom.bad_return_value, returned)
+    assert "raises Stop(reason) or Ignore" in str(caught.value.__cause__)
+    assert runtime.whereis("returns") is None
+
+
+async def test_init_of_an_event_handler_that_returns_something_fails(runtime: Runtime) -> None:
+    class Returns(GenEventHandler):
+        def init(self, *args: Any) -> Any:
+            return (atom.ok, 1)
+
+    with pytest.raises(StartError) as caught:
+        await start(runtime, Returns)
+    assert caught.value.reason == (atom.bad_return_value, (atom.ok, 1))
