@@ -325,12 +325,19 @@ class NoProcess(CallExit):
 
 
 class NoConnection(CallExit):
-    """``noconnection`` or ``{nodedown, Node}``: the connection was lost, or never came up."""
+    """``noconnection`` or ``{nodedown, Node}``: the connection was lost, or never came up.
+
+    ``__cause__`` is the :class:`ConnectError` that says why it never came up, where it was tried
+    for this call; else None.
+    """
 
     def _said(self) -> str:
         if type(self.reason) is tuple and len(self.reason) == 2:
-            return f"nodedown: no connection to {self.reason[1]}"
-        return "noconnection: no connection to the node"
+            text = f"nodedown: no connection to {self.reason[1]}"
+        else:
+            text = "noconnection: no connection to the node"
+        cause = self.__cause__
+        return f"{text} ({cause.problem})" if isinstance(cause, ConnectError) else text
 
 
 class CallTimeout(CallExit, TimeoutError):

@@ -139,7 +139,7 @@ async def request(
             try:
                 return await waiting
             except CallExit as error:
-                raise as_gen_has_it(error, dest, target) from None
+                raise as_gen_has_it(error, dest, target) from error.__cause__
     if type(target) is Pid and target == process.pid:
         raise CallingSelf(CALLING_SELF)
     slot = runtime.open_call(process, target, text=text, wide=wide)
@@ -147,7 +147,7 @@ async def request(
         runtime.send(process, target, (label, (process.pid, slot.tag), term))
         return await slot.wait(timeout)
     except CallExit as error:
-        raise as_gen_has_it(error, dest, target) from None
+        raise as_gen_has_it(error, dest, target) from error.__cause__
     finally:
         slot.close()
 
@@ -183,7 +183,7 @@ async def call(
                 return await waiting
         return await request(process, GEN_CALL, dest, term, timeout, text=text)
     except CallExit as error:
-        raise failed_call(error, dest, term, timeout) from None
+        raise failed_call(error, dest, term, timeout) from error.__cause__
 
 
 def failed_call(error: CallExit, dest: ServerRef, term: Any, timeout: float | None) -> CallExit:
@@ -210,7 +210,7 @@ async def statem_call(
         return await request(process, GEN_CALL, dest, term, timeout, text=text)
     except CallExit as error:
         called = (GEN_STATEM, CALL, [dest, term, milliseconds(timeout)])
-        raise call_exit(error.reason, called) from None
+        raise call_exit(error.reason, called) from error.__cause__
 
 
 def cast(process: Process, dest: ServerRef | Reference, term: Any) -> None:

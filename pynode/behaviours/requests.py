@@ -109,7 +109,7 @@ class Request:
         try:
             return self._slot.result()
         except CallExit as error:
-            raise as_gen_has_it(error, self.dest, self._target) from None
+            raise as_gen_has_it(error, self.dest, self._target) from error.__cause__
 
     def close(self) -> None:
         """Give the request up; a reply that comes later reaches nobody."""

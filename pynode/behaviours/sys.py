@@ -57,7 +57,7 @@ async def _ask(
         if function == _DEBUG and type(arguments[0]) is tuple:
             function, *arguments = arguments[0]
         called = (SYS, function, [dest, *arguments, milliseconds(timeout)])
-        raise call_exit(error.reason, called) from None
+        raise call_exit(error.reason, called) from error.__cause__
 
 
 async def get_state(

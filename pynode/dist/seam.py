@@ -99,8 +99,12 @@ class SignalSink(Protocol):
     def control(self, peer: Peer, message: Control, payload: Payload | None) -> None:
         """One signal, in the order of arrival."""
 
-    def peer_down(self, node: Atom, peer: Peer | None, reason: Any) -> None:
+    def peer_down(
+        self, node: Atom, peer: Peer | None, reason: Any, cause: Exception | None = None
+    ) -> None:
         """A connection is lost, or an automatic connect failed (``peer`` is None then).
+
+        ``cause`` is why it failed, where that is known: what ``connect`` would have raised.
 
         Every signal submitted for that node before this call and not yet sent is lost.
         ``reason`` is the term that ``nodedown_reason`` has, such as ``connection_closed``.

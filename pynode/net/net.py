@@ -798,7 +798,7 @@ class Net:
         entry.queue.clear()
         entry.queue_bytes = 0
         if entry.automatic:
-            self.sink.peer_down(entry.name, None, SETUP_FAILED)
+            self.sink.peer_down(entry.name, None, SETUP_FAILED, _copy(error))
         if entry.busy:
             self.sink.peer_drained(entry.name)
         waiting, entry.waiting = entry.waiting, []

@@ -239,8 +239,11 @@ cdef class CallSlot:
     cpdef refused(self, reason):
         """Decide by a reason for which there will be no reply."""
         if not self.done:
-            error = _BY_REASON.get(reason, CallExit) if type(reason) is Atom else CallExit
-            self._decide(None, error(reason))
+            kind = _BY_REASON.get(reason, CallExit) if type(reason) is Atom else CallExit
+            error = kind(reason)
+            if kind is NoConnection:
+                error.__cause__ = self.process.runtime.down_cause
+            self._decide(None, error)
 
     def process_ended(self):
         """Decide by the end of the calling process."""

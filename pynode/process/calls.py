@@ -175,8 +175,11 @@ class CallSlot(Monitor):
     def refused(self, reason: Any) -> None:
         """Decide by a reason for which there will be no reply."""
         if not self.done:
-            error = _BY_REASON.get(reason, CallExit) if type(reason) is Atom else CallExit
-            self._decide(None, error(reason))
+            kind = _BY_REASON.get(reason, CallExit) if type(reason) is Atom else CallExit
+            error = kind(reason)
+            if kind is NoConnection:
+                error.__cause__ = self.process.runtime.down_cause
+            self._decide(None, error)
 
     def process_ended(self) -> None:
         """Decide by the end of the calling process."""

@@ -115,6 +115,8 @@ class Runtime(Signals):
         self._serial = 0
         self._last_ref = 0
         self._main: Process | None = None
+        #: While a node goes down: why there was no connection, where that is known.
+        self.down_cause: Exception | None = None
         #: Active aliases, calls under way among them.
         self.aliases: dict[Reference, Alias | CallSlot] = {}
         self.timers = TimerHeap(self.loop)
@@ -618,9 +620,15 @@ class Runtime(Signals):
         if not self.stopped:
             self.inbound.control(peer, message, payload)
 
-    def peer_down(self, node: Atom, peer: Peer | None, reason: Any) -> None:
+    def peer_down(
+        self, node: Atom, peer: Peer | None, reason: Any, cause: Exception | None = None
+    ) -> None:
         """A connection is lost, or an automatic one failed: exits, downs, then nodedowns."""
-        self.nodes.down(node, reason)
+        outer, self.down_cause = self.down_cause, cause
+        try:
+            self.nodes.down(node, reason)
+        finally:
+            self.down_cause = outer
         self.router.peer_gone(node)
 
     def peer_drained(self, node: Atom) -> None:

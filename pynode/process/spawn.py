@@ -63,6 +63,7 @@ class PendingSpawn:
 
     __slots__ = (
         "abandoned",
+        "cause",
         "options",
         "outcome",
         "process",
@@ -83,12 +84,15 @@ class PendingSpawn:
         self.abandoned = False
         #: The pid, or the atom that says what went wrong.
         self.outcome: Any = None
+        #: Why there was no connection, where that is known.
+        self.cause: Exception | None = None
 
     def decide(self, outcome: Any) -> None:
         """Tell the outcome to whoever wants to know."""
         self.outcome = outcome
         failed = type(outcome) is not Pid
         runtime = self.process.runtime
+        self.cause = runtime.down_cause
         if failed and self.options.alias is not None:
             runtime.drop_alias(self.ref)
         if self.slot is not None:
@@ -323,7 +327,9 @@ class Spawning:
         outcome = pending.outcome
         if type(outcome) is Pid:
             return outcome
-        raise NoConnection(outcome) if outcome == NOCONNECTION else CallExit(outcome)
+        if outcome == NOCONNECTION:
+            raise NoConnection(outcome) from pending.cause
+        raise CallExit(outcome)
 
     def crasher(self, pending: PendingSpawn, reason: Any, where: str) -> Pid:
         """Stand in for a process that could not be spawned, as OTP does: it ends with ``reason``.

@@ -122,7 +122,7 @@ class Erpc:
             await describe(process, error, None if end is None else end - clock())
             raise
         except CallExit as error:
-            raise in_call(error, there, what) from None
+            raise in_call(error, there, what) from error.__cause__
 
     def cast(
         self,

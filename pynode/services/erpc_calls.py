@@ -153,7 +153,9 @@ def remote_error(kind: str, reason: Any, stack: Any, node: Atom) -> RemoteError:
 
 def in_call(error: CallExit, node: Atom, function: Called) -> CallExit:
     """Return ``error`` as that of ``erpc:call(Node, M, F, Args)``."""
-    return call_exit(error.reason, (_ERPC, atom.call, [node, *function]))
+    found = call_exit(error.reason, (_ERPC, atom.call, [node, *function]))
+    found.__cause__ = error.__cause__
+    return found
 
 
 def time_left(runtime: Runtime, timeout: float | None, deadline: float | None) -> float | None:

@@ -8,10 +8,11 @@ Source: net_kernel.erl, net_adm.erl.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pynode.behaviours import gen
-from pynode.errors import CallExit, ConnectError
+from pynode.errors import CallExit, ConnectError, CookieError
 from pynode.net.ticker import TickChange
 from pynode.process.timeouts import check_timeout
 from pynode.terms import Atom, atom
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pynode.process.runtime import Runtime
 
 __all__ = ["NetKernel"]
+
+_log = logging.getLogger("pynode.services")
 
 _NAME: Final = atom.net_kernel
 _ONGOING: Final = Atom(TickChange.ONGOING.value)
@@ -82,7 +85,10 @@ class NetKernel(Service):
             # Now: it may be this connection that gives this node its name.
             request = (atom.is_auth, self.runtime.node_name)
             answer = await gen.call(self.runtime.main, (_NAME, name), request, timeout)
-        except (ConnectError, CallExit):
+        except (ConnectError, CallExit) as error:
+            # False says as much of a node that is not there as of one with another cookie.
+            level = logging.WARNING if isinstance(error, CookieError) else logging.DEBUG
+            _log.log(level, "no answer to a ping: %s", error)
             return False
         if answer != atom.yes:
             self._net.disconnect(name)

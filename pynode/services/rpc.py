@@ -139,7 +139,8 @@ class Rpc:
         try:
             reply = await gen.call(process, (_REX, there), request, timeout, text=text)
         except CallExit as error:
-            raise gen.call_exit(error.reason, _in_rpc(atom.block_call, there, what)) from None
+            where = _in_rpc(atom.block_call, there, what)
+            raise gen.call_exit(error.reason, where) from error.__cause__
         try:
             return _block_value(reply, there, what)
         except RemoteError as error:

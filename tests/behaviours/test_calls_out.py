@@ -30,7 +30,7 @@ from pynode import (
 )
 from pynode.behaviours import gen
 from pynode.config import Limits
-from pynode.errors import PeerBusy
+from pynode.errors import CookieError, NoSuchNode, PeerBusy
 from pynode.process import Process
 from pynode.terms import Atom
 from pynode.testing import eventually
@@ -483,6 +483,36 @@ async def test_a_failed_call_says_what_the_server_raised(py_node: Any) -> None:
             await node.call(await other.start(Server), atom.later, timeout=0.001)
         with pytest.raises(NoConnection, match=r"^nodedown: no connection to none@localhost"):
             await node.call(("none", "none@localhost"), 1)
+
+
+async def test_no_connection_says_why(py_node: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async with two(py_node) as pair, py_node(hidden=True, cookie="another") as stranger:
+        node = pair.node
+        for name, kind in (("none@localhost", NoSuchNode), (stranger.name.name, CookieError)):
+            node.disconnect(name)
+            calls: list[Callable[[], Any]] = [
+                lambda: node.call(("x", name), 1),  # noqa: B023
+                lambda: node.rpc.call(name, "m", "f"),  # noqa: B023
+                lambda: node.erpc.send_request(name, "m", "f").receive_response(),  # noqa: B023
+                lambda: node.gen_server.send_request(("x", name), 1).receive_response(),  # noqa: B023
+                lambda: node.runtime.spawn_remote(node.main, name, "m", "f", []),  # noqa: B023
+            ]
+            for made in calls:
+                with pytest.raises(NoConnection) as caught:
+                    await made()
+                cause = caught.value.__cause__
+                assert type(cause) is kind
+                assert cause.node == name
+                assert f"({cause.problem})" in str(caught.value)
+            caplog.clear()
+            assert not await node.ping(name)
+            assert ("no answer to a ping" in caplog.text) == (kind is CookieError)
+        slot = node.runtime.open_call(node.main, pair.server)
+        node.disconnect(pair.other.name)
+        with pytest.raises(NoConnection) as caught:
+            await slot.wait(DEADLINE)
+        assert caught.value.__cause__ is None  # of no attempt at all
+        assert node.runtime.down_cause is None
 
 
 def test_which_reasons_are_read() -> None:

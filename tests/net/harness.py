@@ -50,7 +50,9 @@ class Recorder:
         if self.on_control is not None:
             self.on_control(peer, message, payload)
 
-    def peer_down(self, node: Atom, peer: Peer | None, reason: Any) -> None:
+    def peer_down(
+        self, node: Atom, peer: Peer | None, reason: Any, cause: Exception | None = None
+    ) -> None:
         self._note("down", str(node), peer is not None, str(reason))
         if self.on_down is not None:
             self.on_down(node)

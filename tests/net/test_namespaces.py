@@ -32,7 +32,7 @@ PROGRAM = textwrap.dedent(
         def control(self, peer, message, payload):
             value, _ = etf.decode_payload(payload.data, payload.offset, payload.atoms)
             print("got", value, flush=True)
-        def peer_down(self, node, peer, reason):
+        def peer_down(self, node, peer, reason, cause=None):
             print("down", node, reason, flush=True)
         def peer_drained(self, node):
             pass
