@@ -27,6 +27,7 @@ from pynode.terms.compound import BitString, ExportFun, ImproperList, OpaqueFun,
 from pynode.terms.identifiers import Pid, Port, Reference
 from pynode.terms.order import key_form
 from pynode.terms.rebuild import positive_zeros
+from pynode.terms.refused import no_term
 from pynode.terms.term_map import TermMap
 
 __all__ = ["encode", "encode_payload", "encode_pieces"]
@@ -426,7 +427,7 @@ def _derived(value: Any) -> bytes:
         return _str(str.__str__(value))
     if isinstance(value, (bytes, bytearray)):
         return _binary(value)
-    raise EncodeError(f"a value of type {type(value).__name__} is no Erlang term")
+    raise EncodeError(no_term(value))
 
 
 _PYTHON_ATOMS: Final[dict[Any, bytes]] = {

@@ -271,4 +271,6 @@ def _derived(value: Any, leaves: dict[type, Callable[[Any], Any]]) -> Any:
         return leaves[str](str.__str__(value))
     if isinstance(value, (bytes, bytearray)):
         return leaves[bytearray](value)
-    raise EncodeError(f"a value of type {type(value).__name__} is no Erlang term")
+    from pynode.terms.refused import no_term  # late: most programs have no such value
+
+    raise EncodeError(no_term(value))
