@@ -33,6 +33,7 @@
     |   +-- NoProcess                       ``noproc``
     |   +-- NoConnection                    ``noconnection``, ``{nodedown, Node}``
     |   +-- CallTimeout(TimeoutError)       ``timeout``
+    |   +-- CallerDead(ProcessDead)         the caller has ended; ``main`` does as the node stops
     |   +-- CallingSelf                     ``calling_self``
     +-- RemoteError                         a remote call raised; class, reason and stack
     +-- DeviceError                         an I/O request failed; ``reason``
@@ -63,6 +64,7 @@ __all__ = [
     "AlreadyStarted",
     "CallExit",
     "CallTimeout",
+    "CallerDead",
     "CallingSelf",
     "ChildError",
     "ConfigError",
@@ -278,7 +280,7 @@ class ProcessDead(PynodeError):
     def __init__(self, pid: Any, reason: Any) -> None:
         super().__init__(pid, reason)
         self.pid: Final = pid
-        self.reason: Final = reason
+        self.reason = reason
 
     def __str__(self) -> str:
         return f"{self.pid!r} has ended: {shown(self.reason)!r}"
@@ -300,7 +302,7 @@ class CallExit(PynodeError):
 
     def __init__(self, reason: Any, call: Any = None) -> None:
         super().__init__(reason, call)
-        self.reason: Final = reason
+        self.reason = reason
         self.call: Final = call
 
     def __str__(self) -> str:
@@ -352,6 +354,21 @@ class CallingSelf(CallExit):
 
     def _said(self) -> str:
         return "calling_self: a process cannot call itself"
+
+
+class CallerDead(CallExit, ProcessDead):
+    """The process ``pid``, which called, has ended with ``reason`` before there was a reply.
+
+    ``node.main`` ends when the node stops.
+    """
+
+    def __init__(self, pid: Any, reason: Any, call: Any = None) -> None:
+        CallExit.__init__(self, reason, call)
+        ProcessDead.__init__(self, pid, reason)
+        self.args = (pid, reason, call)
+
+    def _said(self) -> str:
+        return f"the caller {self.pid!r} has ended: {shown(self.reason)!r}"
 
 
 class RemoteError(PynodeError):

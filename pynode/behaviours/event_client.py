@@ -86,7 +86,7 @@ async def call_handler(
         return await _ask(process, manager, (CALL, name, term), timeout, text=text)
     except CallExit as error:
         called = (GEN_EVENT, CALL, [manager, name, term, gen.milliseconds(timeout)])
-        raise gen.call_exit(error.reason, called) from error.__cause__
+        raise gen.failed(error, called) from error.__cause__
 
 
 async def which_handlers(

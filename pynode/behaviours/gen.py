@@ -39,6 +39,7 @@ from pynode.behaviours.words import (
     TIMEOUT,
 )
 from pynode.errors import (
+    CallerDead,
     CallExit,
     CallingSelf,
     CallTimeout,
@@ -65,6 +66,7 @@ __all__ = [
     "call",
     "call_exit",
     "cast",
+    "failed",
     "milliseconds",
     "multi_call",
     "reply",
@@ -100,6 +102,13 @@ def call_exit(reason: Any, called: Any = None) -> CallExit:
     ):
         return NoConnection(reason, called)
     return with_raised(CallExit(reason, called))
+
+
+def failed(error: CallExit, called: Any = None) -> CallExit:
+    """Return ``error`` as that of the call ``called``, ``{M, F, Args}``."""
+    if isinstance(error, CallerDead):
+        return CallerDead(error.pid, error.reason, called)
+    return call_exit(error.reason, called)
 
 
 # --------------------------------------------------------------------------- call
@@ -155,7 +164,7 @@ async def request(
 def as_gen_has_it(error: CallExit, dest: ServerRef, target: Target) -> CallExit:
     """``noconnection`` becomes ``{nodedown, Node}``, or noproc for a name of ``:global`` or via."""
     if error.reason != NOCONNECTION:
-        return call_exit(error.reason)
+        return failed(error)
     if type(target) is Pid:
         if type(dest) is not Pid:
             return NoProcess(NOPROC)  # the name's owner is gone, the name will follow
@@ -190,7 +199,7 @@ def failed_call(error: CallExit, dest: ServerRef, term: Any, timeout: float | No
     """Return what a call that has failed with ``error`` raises."""
     if type(dest) is Pid:
         error = as_gen_has_it(error, dest, dest)
-    return call_exit(error.reason, (GEN_SERVER, CALL, [dest, term, milliseconds(timeout)]))
+    return failed(error, (GEN_SERVER, CALL, [dest, term, milliseconds(timeout)]))
 
 
 async def statem_call(
@@ -210,7 +219,7 @@ async def statem_call(
         return await request(process, GEN_CALL, dest, term, timeout, text=text)
     except CallExit as error:
         called = (GEN_STATEM, CALL, [dest, term, milliseconds(timeout)])
-        raise call_exit(error.reason, called) from error.__cause__
+        raise failed(error, called) from error.__cause__
 
 
 def cast(process: Process, dest: ServerRef | Reference, term: Any) -> None:

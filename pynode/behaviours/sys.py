@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pynode.behaviours.gen import DEFAULT_TIMEOUT, call_exit, milliseconds, request
+from pynode.behaviours.gen import DEFAULT_TIMEOUT, failed, milliseconds, request
 from pynode.behaviours.names import ServerRef, look_up
 from pynode.behaviours.words import ERROR, OK, SYS, SYSTEM
 from pynode.errors import CallExit, RemoteError
@@ -57,7 +57,7 @@ async def _ask(
         if function == _DEBUG and type(arguments[0]) is tuple:
             function, *arguments = arguments[0]
         called = (SYS, function, [dest, *arguments, milliseconds(timeout)])
-        raise call_exit(error.reason, called) from error.__cause__
+        raise failed(error, called) from error.__cause__
 
 
 async def get_state(

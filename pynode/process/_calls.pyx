@@ -22,12 +22,12 @@ from time import monotonic
 from pynode.dist.control import AliasSend, Demonitor, RegSend, SendSender
 from pynode.dist.flags import Flag
 from pynode.errors import (
+    CallerDead,
     CallExit,
     CallTimeout,
     EncodeError,
     NoConnection,
     NoProcess,
-    ProcessDead,
 )
 from pynode.process.shared import CURRENT
 from pynode.process.words import ALIAS, DOWN, NOCONNECTION, NOPROC, TIMEOUT
@@ -248,7 +248,7 @@ cdef class CallSlot:
     def process_ended(self):
         """Decide by the end of the calling process."""
         if not self.done:
-            self._decide(None, ProcessDead(self.process.pid, self.process.exit_reason))
+            self._decide(None, CallerDead(self.process.pid, self.process.exit_reason))
 
     def _timed_out(self):
         if not self.done:

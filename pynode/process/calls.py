@@ -7,7 +7,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pynode.errors import CallExit, CallTimeout, NoConnection, NoProcess, ProcessDead
+from pynode.errors import CallerDead, CallExit, CallTimeout, NoConnection, NoProcess
 from pynode.process import _choice
 from pynode.process.monitors import Monitor
 from pynode.process.task import Waiter
@@ -81,7 +81,7 @@ class CallSlot(Monitor):
             NoConnection: ``noconnection``.
             CallExit: the server ended before it replied, with ``reason``.
             CallTimeout: no reply in time.
-            ProcessDead: the calling process itself ended.
+            CallerDead: the calling process itself ended.
         """
         if not self.done:
             await self._wait(timeout)
@@ -184,7 +184,7 @@ class CallSlot(Monitor):
     def process_ended(self) -> None:
         """Decide by the end of the calling process."""
         if not self.done:
-            self._decide(None, ProcessDead(self.process.pid, self.process.exit_reason))
+            self._decide(None, CallerDead(self.process.pid, self.process.exit_reason))
 
     def _timed_out(self) -> None:
         if not self.done:

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from pynode.behaviours.gen import call_exit
+from pynode.behaviours.gen import call_exit, failed
 from pynode.errors import CallExit, RemoteError
 from pynode.process.names import as_atom
 from pynode.process.stacks import with_stack
@@ -153,7 +153,7 @@ def remote_error(kind: str, reason: Any, stack: Any, node: Atom) -> RemoteError:
 
 def in_call(error: CallExit, node: Atom, function: Called) -> CallExit:
     """Return ``error`` as that of ``erpc:call(Node, M, F, Args)``."""
-    found = call_exit(error.reason, (_ERPC, atom.call, [node, *function]))
+    found = failed(error, (_ERPC, atom.call, [node, *function]))
     found.__cause__ = error.__cause__
     return found
 

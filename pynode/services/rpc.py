@@ -140,7 +140,7 @@ class Rpc:
             reply = await gen.call(process, (_REX, there), request, timeout, text=text)
         except CallExit as error:
             where = _in_rpc(atom.block_call, there, what)
-            raise gen.call_exit(error.reason, where) from error.__cause__
+            raise gen.failed(error, where) from error.__cause__
         try:
             return _block_value(reply, there, what)
         except RemoteError as error:

@@ -515,6 +515,30 @@ async def test_no_connection_says_why(py_node: Any, caplog: pytest.LogCaptureFix
         assert node.runtime.down_cause is None
 
 
+async def test_calls_under_way_when_the_node_stops(py_node: Any) -> None:
+    async with two(py_node) as pair:
+        node, remote = pair.node, pair.server
+        here = await node.start(Server)
+        pair.other.runtime.resolver.expose(asyncio.sleep, module="m", name="sleep", arity=1)
+        begun = [
+            node.call(here, atom.later),
+            node.call(remote, atom.later),
+            node.call(("server", pair.other.name), atom.later),
+            node.gen_statem.call(remote, atom.later),
+            node.rpc.call(pair.other.name, "m", "sleep", [60]),
+            node.erpc.send_request(pair.other.name, "m", "sleep", [60]).receive_response(),
+            node.gen_server.send_request(remote, atom.later).receive_response(),
+        ]
+        calls = [asyncio.create_task(each) for each in begun]
+        await eventually(lambda: len(node.main.extra.calls) >= len(calls) - 1)
+        await node.stop()
+        for task in calls:
+            with pytest.raises(CallExit) as caught:
+                await task
+            assert task is calls[0] or isinstance(caught.value, ProcessDead)
+            assert "has ended" in str(caught.value) or task is calls[0]
+
+
 def test_which_reasons_are_read() -> None:
     frame = (atom.m, atom.f, 1, [(atom.file, list(b"m.erl")), (atom.line, 3)])
     struct = {atom("__struct__"): Atom("Elixir.KeyError"), atom.message: b"no key"}
