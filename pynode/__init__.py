@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pynode.errors import (
         NO_REPLY,
         AlreadyStarted,
+        CallerDead,
         CallExit,
         CallingSelf,
         CallTimeout,
@@ -177,6 +178,7 @@ __all__ = [
     "CallExit",
     "CallTimeout",
     "Caller",
+    "CallerDead",
     "CallingSelf",
     "ChildError",
     "ChildSpec",
@@ -357,6 +359,7 @@ _HOMES = {
         "AlreadyStarted",
         "CallExit",
         "CallTimeout",
+        "CallerDead",
         "CallingSelf",
         "ChildError",
         "ConfigError",
