@@ -37,7 +37,7 @@ class NoNet:
     def disconnect(self, node: Any) -> bool:
         return False
 
-    async def connect(self, node: Any) -> None:
+    async def connect(self, node: Any, *, automatic: bool = False) -> None:
         raise NoSuchNode(str(node), "EPMD does not know it")
 
 
