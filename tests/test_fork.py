@@ -207,4 +207,5 @@ async def test_a_living_child_keeps_no_connection_and_no_name_open() -> None:
                     await asyncio.sleep(0.01)
         finally:
             running.stdin.close()
+            await asyncio.wait_for(running.stdout.read(), 30)  # the child has ended too
             await running.wait()
