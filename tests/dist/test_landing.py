@@ -232,6 +232,12 @@ def test_nothing_is_reserved_for_what_cannot_be(fragments: int, size: int) -> No
     assert b._parts._reserved_bytes == 0
 
 
+def test_a_binary_reserves_no_more_than_its_fragments_can_bring() -> None:
+    b = pair_of(Limits(fragment_bytes=64 * MIB, term_bytes=32 * MIB)).b
+    b.receive_data(start(20, head_of(30 * MIB)), lambda m, p: None)
+    assert b._parts._reserved_bytes <= 20 * FRAGMENT_BYTES
+
+
 @pytest.mark.parametrize("most", [50_000, 1 << 20])
 def test_limits_hold_for_what_is_received_in_place(most: int) -> None:
     limits = Limits(term_bytes=16 * MIB)
